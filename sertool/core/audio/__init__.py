@@ -1,0 +1,1 @@
+"""Samples: reading and writing files, resampling, spectra."""

@@ -1,0 +1,1 @@
+"""Tables of utterances: manifests, splits, categories, one reader a corpus, noise mixing, batches."""

@@ -1,0 +1,15 @@
+"""What can go wrong that is the caller's to mend, each with one line that says so."""
+
+
+class SertoolError(Exception):
+    """An error whose message is one line a user can act on: what was found, what was expected, what to do."""
+
+    exit_code = 2
+
+
+class InputError(SertoolError):
+    """Something the user gave (a file, a flag, a recipe) cannot be used as it is."""
+
+
+class AudioError(InputError):
+    """A file that cannot be used as audio."""

@@ -1,0 +1,1 @@
+"""Judging a model on a corpus, by signal-to-noise ratio."""

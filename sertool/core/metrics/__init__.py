@@ -1,0 +1,1 @@
+"""Numbers: emotion recognition and speech quality."""

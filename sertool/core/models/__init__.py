@@ -1,0 +1,1 @@
+"""Encoders, heads, the shared model, and inference with it."""

@@ -1,0 +1,1 @@
+"""Recipe, run folder, loop, losses and the unfreezing schedule."""
