@@ -1,0 +1,142 @@
+"""`sertool mix-noise` as a user calls it: results on stdout, one line for what is wrong, exit codes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from sertool.cli.main import app
+from sertool.core.audio.files import write_audio
+from sertool.core.corpus.manifest import Manifest
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch) -> Path:
+    """A folder with speech (two splits), noise of two kinds and other noise, as the working folder."""
+    rows = []
+    for number in range(4):
+        name = f"speech/{number}.flac"
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_audio(tmp_path / name, 0.05 * np.random.default_rng(number).standard_normal(4000), 16_000)
+        rows.append(f"{name},{'test' if number else 'train'}")
+    (tmp_path / "metadata.csv").write_text("\n".join(["file_name,split", *rows]) + "\n")
+    for number, kind in enumerate(["noise/rain", "noise/wind", "other/siren"]):
+        (tmp_path / kind).mkdir(parents=True)
+        write_audio(tmp_path / kind / "a.flac", 0.1 * np.random.default_rng(50 + number).standard_normal(3000), 16_000)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _mix(*arguments: str, manifest: str = "metadata.csv"):
+    return CliRunner().invoke(app, ["mix-noise", manifest, "--workers", "1", "-o", "out", *arguments])
+
+
+NOISE_AT_0 = ("--noise", "noise", "--snr", "0")
+
+
+def test_the_manifests_path_is_all_of_stdout(place):
+    result = _mix(*NOISE_AT_0, "--snr", "-5")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == f"{place}/out/metadata.csv\n"
+    noisy = Manifest.read("out/metadata.csv")
+    assert len(noisy) == 8 and set(noisy.table["snr_db"]) == {0.0, -5.0}
+
+
+def test_again_says_so_and_ends_well(place):
+    _mix(*NOISE_AT_0)
+    result = _mix(*NOISE_AT_0)
+    assert (result.exit_code, result.stdout) == (0, f"{place}/out/metadata.csv\n")
+    assert "made already" in result.stderr
+    result = _mix(*NOISE_AT_0, "--seed", "1")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "seed 0, now 1" in result.stderr
+    assert _mix(*NOISE_AT_0, "--seed", "1", "--overwrite").exit_code == 0
+
+
+def test_json_tells_what_was_made(place):
+    result = _mix(*NOISE_AT_0, "--split", "test", "--kind", "wind", "--format", "wav", "--json")
+    told = json.loads(result.stdout)
+    assert told == {
+        "manifest": f"{place}/out/metadata.csv",
+        "mixtures": 3,
+        "utterances_made": 3,
+        "utterances_kept": 0,
+        "failed": [],
+    }
+    assert set(Manifest.read("out/metadata.csv").table["noise_kind"]) == {"wind"}
+    assert len(list(place.glob("out/snr_0dB/speech/*.wav"))) == 3
+
+
+def test_inputs_that_fail_are_listed_and_the_exit_code_is_1(place):
+    (place / "speech" / "2.flac").write_text("no audio")
+    write_audio(place / "speech" / "3.flac", np.zeros(1000), 16_000)
+    result = _mix(*NOISE_AT_0)
+    assert result.exit_code == 1
+    assert result.stdout == f"{place}/out/metadata.csv\n"
+    assert "2.flac" in result.stderr and "3.flac: the speech is silent" in result.stderr
+    assert "2 of 4 inputs failed" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--noise", "nowhere", "--snr", "0"), "no such noise set"),
+        (("--noise", "out", "--snr", "0"), "no such noise set"),
+        (("--noise", "noise"), "--snr"),
+        (("--noise", "noise", "--snr", "loud"), "'loud' is not an SNR"),
+        (("--noise", "noise", "--snr", "5:-5"), "upside down"),
+        (("--noise", "noise", "--snr", "clean"), "'clean' is not an SNR"),
+        ((*NOISE_AT_0, "--split", "dev"), "split 'dev'"),
+        ((*NOISE_AT_0, "--kind", "snow"), "no noise of kind snow; it holds rain, wind"),
+        ((*NOISE_AT_0, "--disjoint-from", "noise"), "share 2 kinds (rain, wind) and 2 byte-identical"),
+        ((*NOISE_AT_0, "--part", "test"), "--part"),
+        ((*NOISE_AT_0, "--workers", "0"), "--workers"),
+    ],
+)
+def test_a_wrong_call_ends_in_one_line_and_writes_nothing(place, arguments, told):
+    result = _mix(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert told in result.stderr and result.stderr.startswith("error:") and result.stderr.count("\n") == 1
+    assert not (place / "out").exists()
+
+
+def test_a_missing_manifest_and_silent_noise_end_in_one_line(place):
+    result = _mix(*NOISE_AT_0, manifest="nowhere.csv")
+    assert result.exit_code == 2 and "nowhere.csv" in result.stderr and result.stderr.count("\n") == 1
+    (place / "silence").mkdir()
+    write_audio(place / "silence" / "a.flac", np.zeros(1000), 16_000)
+    result = _mix("--noise", "silence", "--snr", "0")
+    assert result.exit_code == 2 and "nothing audible" in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_disjoint_noise_passes(place):
+    assert _mix(*NOISE_AT_0, "--disjoint-from", "other").exit_code == 0
+
+
+def test_ctrl_c_leaves_a_folder_to_go_on_from(place):
+    for number in range(4, 600):
+        os.link(place / "speech" / "1.flac", place / "speech" / f"{number}.flac")
+    rows = [f"speech/{number}.flac" for number in range(600)]
+    (place / "metadata.csv").write_text("\n".join(["file_name", *rows]) + "\n")
+    call = [sys.executable, "-m", "sertool", "mix-noise", "metadata.csv", *NOISE_AT_0, "-o", "out", "--workers", "2"]
+    process = subprocess.Popen(call, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 60
+    while len(list(place.glob("out/snr_0dB/speech/*.flac"))) < 5 and time.monotonic() < end:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (130, "")
+    assert stderr == "error: interrupted: run the same command again to go on\n"
+    assert not (place / "out" / "metadata.csv").exists()
+    left = len(list(place.glob("out/snr_0dB/speech/*.flac")))
+    assert 5 <= left < 600
+    result = _mix(*NOISE_AT_0, "--json")
+    told = json.loads(result.stdout)
+    assert told["utterances_kept"] > 0 and told["utterances_made"] + told["utterances_kept"] == 600
