@@ -1,0 +1,126 @@
+"""The compact encoder: log-mel frames and dilated depthwise convolutions, hidden states at 50 Hz."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchaudio.functional import melscale_fbanks
+
+from sertool.core.audio.files import SAMPLE_RATE
+from sertool.core.audio.spectra import N_FFT, NUM_BINS, centred_stft, frame_mask, stft_frames
+from sertool.core.models.config import CompactConfig
+
+LOG_FLOOR = 1e-4
+"""Added to mel energies before the logarithm: 40 dB below a frame of a standardised utterance's mean power or so."""
+
+
+@dataclass(frozen=True)
+class EncoderOutput:
+    """What every encoder returns: L + 1 hidden states (B, T, D) at 50 Hz, and each utterance's own frames (B,)."""
+
+    hidden_states: tuple[Tensor, ...]
+    frame_lengths: Tensor
+
+
+class CompactEncoder(nn.Module):
+    """Map standardised waveforms to hidden states, an utterance's own whatever batch it lies in.
+
+    Ours, not a published network: 80 log-mel bands at 100 Hz, two convolutions down to 50 Hz (the front end), then
+    residual layers of one dilated depthwise convolution and a two-layer perceptron. There is no attention, so time and
+    memory grow with the length alone and an output depends on about two seconds either side.
+    """
+
+    def __init__(self, config: CompactConfig) -> None:
+        super().__init__()
+        self.config = config
+        # Stored with the weights: a model read back must hear exactly what the trained one heard.
+        self.register_buffer("window", torch.hann_window(N_FFT))
+        self.register_buffer("mel_filters", mel_filters(config.mels))
+        self.front_end = FrontEnd(config.mels, config.dim)
+        dilations = [config.dilations[i % len(config.dilations)] for i in range(config.layers)]
+        self.layers = nn.ModuleList(ConvolutionLayer(config, dilation) for dilation in dilations)
+        self.final_norm = nn.LayerNorm(config.dim)
+
+    @property
+    def dim(self) -> int:
+        """Width of a hidden state, D."""
+        return self.config.dim
+
+    @property
+    def num_states(self) -> int:
+        """Hidden states returned, L + 1."""
+        return self.config.layers + 1
+
+    def forward(self, waveform: Tensor, lengths: Tensor) -> EncoderOutput:
+        """Return the hidden states.
+
+        Args:
+            waveform: standardised samples at 16 kHz, (B, S).
+            lengths: samples of each utterance, (B,).
+
+        Returns:
+            L + 1 tensors (B, T, D), T = ceil((1 + S // 160) / 2), zero in the padding; and the frame lengths (B,).
+        """
+        frames, frame_lengths = self.log_mel(waveform, lengths)  # (B, 2T, mels)
+        x, frame_lengths = self.front_end(frames, frame_lengths)  # (B, T, D)
+        mask = frame_mask(frame_lengths, x.shape[1])[:, :, None]
+        states = [x]
+        for layer in self.layers:
+            x = layer(x, mask)
+            states.append(x)
+        states[-1] = self.final_norm(x) * mask
+        return EncoderOutput(hidden_states=tuple(states), frame_lengths=frame_lengths)
+
+    def log_mel(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log-mel energies at 100 Hz, (B, T, mels), and each utterance's frames, (B,)."""
+        with torch.autocast(waveform.device.type, enabled=False):
+            power = centred_stft(waveform.float(), lengths, self.window).abs().square() / N_FFT
+            energies = torch.log(power @ self.mel_filters + LOG_FLOOR)
+        return energies, stft_frames(lengths)
+
+
+def mel_filters(mels: int) -> Tensor:
+    """Return triangular filters evenly spaced in mel from 20 Hz to 8 kHz (Slaney's scale), (201, mels)."""
+    with torch.device("cpu"):  # torchaudio looks at values, which a model being built on the meta device has not
+        filters = melscale_fbanks(NUM_BINS, 20.0, SAMPLE_RATE / 2, mels, SAMPLE_RATE, norm="slaney", mel_scale="slaney")
+    return filters / filters.sum(0).mean()
+
+
+class FrontEnd(nn.Module):
+    """Two convolutions over log-mel frames, 100 Hz to 50 Hz; frozen in fine-tuning like those of the SSL encoders."""
+
+    def __init__(self, mels: int, dim: int) -> None:
+        super().__init__()
+        self.first = nn.Conv1d(mels, dim, 3, padding=1)
+        self.second = nn.Conv1d(dim, dim, 3, stride=2, padding=1)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Map (B, 2T, mels) to (B, T, D), and the lengths with it."""
+        mask = frame_mask(lengths, frames.shape[1])[:, None]
+        x = F.gelu(self.first(frames.transpose(1, 2) * mask)) * mask
+        x = self.second(x).transpose(1, 2)
+        lengths = (lengths + 1) // 2
+        return self.norm(x) * frame_mask(lengths, x.shape[1])[:, :, None], lengths
+
+
+class ConvolutionLayer(nn.Module):
+    """A residual layer: depthwise convolution over time, LayerNorm, then a perceptron over channels."""
+
+    def __init__(self, config: CompactConfig, dilation: int) -> None:
+        super().__init__()
+        padding = (config.kernel - 1) // 2 * dilation
+        self.over_time = nn.Conv1d(
+            config.dim, config.dim, config.kernel, padding=padding, dilation=dilation, groups=config.dim
+        )
+        self.norm = nn.LayerNorm(config.dim)
+        self.expand = nn.Linear(config.dim, config.expansion * config.dim)
+        self.contract = nn.Linear(config.expansion * config.dim, config.dim)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Map (B, T, D) to the same shape; frames outside the mask (B, T, 1) are zero before and after."""
+        y = self.over_time(x.transpose(1, 2)).transpose(1, 2)
+        y = self.contract(F.gelu(self.expand(self.norm(y))))
+        return (x + self.dropout(y)) * mask

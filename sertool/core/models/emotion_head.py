@@ -1,0 +1,57 @@
+"""The emotion head: attentive statistics pooling and one hidden layer (head of Tzeng et al., ICASSP 2025)."""
+
+import torch
+from torch import Tensor, nn
+
+from sertool.core.audio.spectra import frame_mask
+from sertool.core.models.config import EmotionConfig
+
+MIDPOINT = 4.0
+"""Middle of the 1–7 attribute scale, where the attribute outputs start."""
+
+
+class AttentiveStatistics(nn.Module):
+    """Pool frames by attention: weighted mean and standard deviation over an utterance's own frames."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(dim, dim)
+        self.query = nn.Linear(dim, 1, bias=False)
+
+    def forward(self, features: Tensor, frame_lengths: Tensor) -> Tensor:
+        """Map (B, T, D) to (B, 2D); frames beyond an utterance's own get no weight."""
+        mask = frame_mask(frame_lengths, features.shape[1])[:, :, None]
+        logits = self.query(torch.tanh(self.project(features))).float()  # (B, T, 1)
+        weights = logits.masked_fill(~mask, float("-inf")).softmax(1)
+        mean = (weights * features).sum(1)
+        variance = (weights * (features - mean[:, None]).square()).sum(1)
+        # The small constant keeps the gradient of the root finite for an utterance of one frame.
+        return torch.cat([mean, (variance + 1e-6).sqrt()], dim=-1)
+
+
+class EmotionHead(nn.Module):
+    """Recognise categories, attributes or both from one shared pooling.
+
+    Pooling (2D) → Dropout → Linear → LayerNorm → ReLU → Dropout, as in the published head; the attribute output beside
+    the class output is ours.
+    """
+
+    def __init__(self, dim: int, config: EmotionConfig) -> None:
+        super().__init__()
+        self.pooling = AttentiveStatistics(dim)
+        self.hidden = nn.Sequential(
+            nn.Dropout(config.dropout),
+            nn.Linear(2 * dim, config.hidden),
+            nn.LayerNorm(config.hidden),
+            nn.ReLU(),
+            nn.Dropout(config.dropout),
+        )
+        self.categories = nn.Linear(config.hidden, len(config.categories)) if config.categories else None
+        self.attributes = nn.Linear(config.hidden, len(config.attributes)) if config.attributes else None
+
+    def forward(self, features: Tensor, frame_lengths: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Map (B, T, D) to class logits (B, C) and attributes (B, A) on the 1–7 scale; None where not trained for."""
+        hidden = self.hidden(self.pooling(features, frame_lengths))
+        logits = self.categories(hidden) if self.categories else None
+        attributes = MIDPOINT + self.attributes(hidden) if self.attributes else None
+        return logits, attributes

@@ -1,0 +1,161 @@
+"""The shared model: one encoder, its layer sum, an emotion head and an enhancement head (Tzeng et al., ICASSP 2025)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from sertool.core.audio.spectra import (
+    LOG_OFFSET,
+    N_FFT,
+    Statistics,
+    centred_stft,
+    frame_mask,
+    inverse_stft,
+    log_magnitude,
+    standardise,
+    stft_frames,
+    utterance_statistics,
+)
+from sertool.core.models.compact import CompactEncoder
+from sertool.core.models.config import SharedConfig
+from sertool.core.models.emotion_head import EmotionHead
+from sertool.core.models.enhancement_head import EnhancementHead, repeat_to_spectrum
+from sertool.core.models.layer_sum import LayerSum
+from sertool.core.models.storage import load_weights, read_config, save_model
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Which spectral frames of each utterance the enhancement head sees: first frames (B,), and how many of each."""
+
+    starts: Tensor
+    num_frames: int
+
+
+@dataclass(frozen=True)
+class SharedOutput:
+    """What the shared model says of a batch; None where it has no such head.
+
+    Attributes:
+        category_logits: (B, C).
+        attributes: (B, A), on the 1–7 scale.
+        noisy_log_spectrum: log1p magnitude of the standardised input, (B, T, 201).
+        enhanced_log_spectrum: the same under the mask, (B, T, 201).
+        spectrum_lengths: spectral frames of each utterance, (B,), within the crop if one was asked for.
+        statistics: what the input was standardised with; a clean target is to be standardised with the same.
+    """
+
+    category_logits: Tensor | None
+    attributes: Tensor | None
+    noisy_log_spectrum: Tensor | None
+    enhanced_log_spectrum: Tensor | None
+    spectrum_lengths: Tensor
+    statistics: Statistics
+
+
+class SharedModel(nn.Module):
+    """Emotion and enhanced speech from the features of one encoder."""
+
+    def __init__(self, config: SharedConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = CompactEncoder(config.encoder)
+        heads = ["emotion"] * bool(config.emotion) + ["enhancement"] * bool(config.enhancement)
+        sums = ["shared"] if config.layer_sum == "shared" else heads
+        self.layer_sums = nn.ModuleDict({name: LayerSum(self.encoder.num_states, self.encoder.dim) for name in sums})
+        self.emotion_head = EmotionHead(self.encoder.dim, config.emotion) if config.emotion else None
+        self.enhancement_head = EnhancementHead(self.encoder.dim, config.enhancement) if config.enhancement else None
+        self.register_buffer("window", torch.hamming_window(N_FFT))
+
+    def forward(self, waveform: Tensor, lengths: Tensor, crop: Crop | None = None) -> SharedOutput:
+        """Recognise emotion and estimate the clean spectrum.
+
+        Args:
+            waveform: samples at 16 kHz, any level, (B, S).
+            lengths: samples of each utterance, (B,), at least 1.
+            crop: the part of the spectrum to enhance, for training; all of it without.
+        """
+        statistics = utterance_statistics(waveform, lengths)
+        waveform = standardise(waveform, lengths, statistics)
+        encoded = self.encoder(waveform, lengths)
+        features = {name: layer_sum(encoded.hidden_states) for name, layer_sum in self.layer_sums.items()}
+        logits = attributes = noisy = enhanced = None
+        spectrum_lengths = stft_frames(lengths)
+        if self.emotion_head:
+            pooled = features.get("shared", features.get("emotion"))
+            logits, attributes = self.emotion_head(pooled, encoded.frame_lengths)
+        if self.enhancement_head:
+            noisy = self.log_spectrum(waveform, lengths)
+            own = features.get("shared", features.get("enhancement"))
+            own = repeat_to_spectrum(own, encoded.frame_lengths, noisy.shape[1])
+            if crop:
+                spectrum_lengths = cropped_lengths(spectrum_lengths, crop)
+                noisy, own = crop_frames(noisy, crop), crop_frames(own, crop)
+            enhanced = self.enhancement_head(noisy, own, spectrum_lengths).float() * noisy
+        return SharedOutput(logits, attributes, noisy, enhanced, spectrum_lengths, statistics)
+
+    def log_spectrum(self, standardised: Tensor, lengths: Tensor) -> Tensor:
+        """Return the log1p magnitude of standardised waveforms (B, S), shape (B, T, 201)."""
+        with torch.autocast(standardised.device.type, enabled=False):
+            return log_magnitude(centred_stft(standardised.float(), lengths, self.window))
+
+    def clean_log_spectrum(self, clean: Tensor, lengths: Tensor, statistics: Statistics, crop: Crop | None) -> Tensor:
+        """Return the target of the enhancement head: the clean speech, standardised with the *noisy* statistics."""
+        spectrum = self.log_spectrum(standardise(clean, lengths, statistics), lengths)
+        return crop_frames(spectrum, crop) if crop else spectrum
+
+    @torch.inference_mode()
+    def enhance(self, waveform: Tensor, lengths: Tensor) -> Tensor:
+        """Return the enhanced speech: the masked magnitude with the noisy phase, at the input's level.
+
+        Args:
+            waveform: samples at 16 kHz, (B, S).
+            lengths: samples of each utterance, (B,).
+
+        Returns:
+            (B, S), zero in the padding.
+
+        Raises:
+            ValueError: the model has no enhancement head.
+        """
+        if self.enhancement_head is None:
+            raise ValueError("this model has no enhancement head: train it with the task 'enhancement'")
+        output = self(waveform, lengths)
+        spectrum = centred_stft(standardise(waveform, lengths, output.statistics), lengths, self.window)
+        magnitude = (torch.expm1(output.enhanced_log_spectrum) - LOG_OFFSET).clamp(min=0.0)
+        enhanced = torch.polar(magnitude, spectrum.angle())
+        return inverse_stft(enhanced, lengths, self.window, waveform.shape[1]) * output.statistics.std
+
+    def save_pretrained(self, folder) -> None:
+        """Write `config.json` and `model.safetensors` to a folder, each whole or not at all."""
+        save_model(self, self.config, folder)
+
+    @classmethod
+    def from_pretrained(cls, folder) -> "SharedModel":
+        """Return the model a folder holds, in evaluation mode.
+
+        Raises:
+            InputError: the folder holds no model of this kind, or one whose weights do not fit its configuration.
+        """
+        config = read_config(folder)
+        with torch.device("meta"):
+            model = cls(config)
+        return load_weights(model, folder).eval()
+
+
+def crop_frames(frames: Tensor, crop: Crop) -> Tensor:
+    """Cut `crop.num_frames` frames from each row of (B, T, D), reading on at the last frame where it ends sooner."""
+    index = crop.starts[:, None] + torch.arange(crop.num_frames, device=frames.device)
+    index = index.clamp(max=frames.shape[1] - 1)
+    return frames.gather(1, index[:, :, None].expand(-1, -1, frames.shape[2]))
+
+
+def cropped_lengths(lengths: Tensor, crop: Crop) -> Tensor:
+    """Return how many frames of each utterance (B,) lie within the crop."""
+    return (lengths - crop.starts).clamp(min=1, max=crop.num_frames)
+
+
+def spectrum_mask(output: SharedOutput) -> Tensor:
+    """Return which spectral frames of an output belong to utterances, bool, (B, T)."""
+    return frame_mask(output.spectrum_lengths, output.noisy_log_spectrum.shape[1])
