@@ -1,0 +1,205 @@
+"""Utterances as padded batches: read, mixed with noise on the fly, grouped by length."""
+
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from sertool.core.audio.files import SAMPLE_RATE, read_audio, resample
+from sertool.core.corpus.manifest import utterance_key
+from sertool.core.corpus.mixing import Mixer
+from sertool.core.errors import InputError
+from sertool.core.randomness import generator_for
+
+POOL_BATCHES = 20
+"""Batches among which utterances are sorted by length: enough to save padding, few enough to keep the order random."""
+
+
+@dataclass(frozen=True)
+class Utterances:
+    """What a split holds, as arrays, so that a large corpus costs little memory in every worker.
+
+    Attributes:
+        paths: audio files, N.
+        durations_s: as their headers say, (N,).
+        labels: class indices, int64, (N,); -1 where an utterance has none.
+        attributes: float32, (N, A), on the 1–7 scale; NaN where an utterance has none.
+    """
+
+    paths: np.ndarray
+    durations_s: np.ndarray
+    labels: np.ndarray
+    attributes: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+
+@dataclass(frozen=True)
+class Pick:
+    """One utterance of one pass: its index, the pass, and the SNR in dB if that is not to be drawn (NaN: clean)."""
+
+    index: int
+    epoch: int
+    snr_db: float | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A padded batch.
+
+    Attributes:
+        indices: of the utterances, (B,).
+        noisy: samples at 16 kHz, zero-padded, (B, S).
+        clean: the speech in them, at the same scale, (B, S).
+        lengths: samples of each utterance, (B,).
+        labels: class indices, (B,); -1 for none.
+        attributes: (B, A), NaN for none.
+        crop_position: where in each utterance the enhancement head trains, from 0 (its beginning) to 1 (its end), (B,).
+    """
+
+    indices: Tensor
+    noisy: Tensor
+    clean: Tensor
+    lengths: Tensor
+    labels: Tensor
+    attributes: Tensor
+    crop_position: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        """Return the batch on another device."""
+        return Batch(**{name: value.to(device, non_blocking=True) for name, value in vars(self).items()})
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How training utterances are varied as they are read; everything off is how dev utterances are read.
+
+    Attributes:
+        max_s: longest utterance in seconds; longer ones are cut at a random place.
+        speed_change: largest share by which speech is played faster or slower.
+        clean_share: share of utterances left without noise.
+    """
+
+    max_s: float
+    speed_change: float = 0.0
+    clean_share: float = 0.0
+
+
+class UtteranceDataset(Dataset):
+    """Reads, varies and mixes utterances; what comes out depends on the pick and the seed alone."""
+
+    def __init__(self, utterances: Utterances, mixer: Mixer | None, augmentation: Augmentation, seed: int) -> None:
+        self.utterances, self.mixer, self.augmentation, self.seed = utterances, mixer, augmentation, seed
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+    def __getitem__(self, pick: Pick) -> tuple[int, np.ndarray, np.ndarray, float]:
+        """Return index, noisy samples, clean samples (S,) and crop position of one pick.
+
+        Raises:
+            AudioError: the file cannot be read.
+            InputError: it is silent, so that it has no SNR.
+        """
+        path = Path(self.utterances.paths[pick.index])
+        key = utterance_key(path)
+        generator = generator_for("augment", self.seed, pick.epoch, key)
+        speed, clean_draw, cut, crop_position = generator.uniform(size=4)
+        clean = read_audio(path)
+        if self.augmentation.speed_change:
+            factor = 1 + self.augmentation.speed_change * (2 * speed - 1)
+            clean = resample(clean, round(SAMPLE_RATE * factor), SAMPLE_RATE)
+        noisy, clean = self._mix(clean, key, pick, path, leave_clean=clean_draw < self.augmentation.clean_share)
+        longest = round(self.augmentation.max_s * SAMPLE_RATE)
+        start = int(cut * max(0, len(clean) - longest + 1))
+        window = slice(start, start + longest)
+        return pick.index, noisy[window], clean[window], float(crop_position)
+
+    def _mix(self, clean: np.ndarray, key: str, pick: Pick, path: Path, *, leave_clean: bool) -> tuple[np.ndarray, np.ndarray]:
+        asked_clean = pick.snr_db is not None and np.isnan(pick.snr_db)
+        if self.mixer is None or asked_clean or (pick.snr_db is None and leave_clean):
+            return clean, clean
+        try:
+            mixture = self.mixer.mix(clean, key, epoch=pick.epoch, snr_db=pick.snr_db)
+        except InputError as error:
+            raise type(error)(f"{path}: {error}") from error
+        return mixture.noisy, mixture.clean
+
+    def collate(self, examples: Sequence[tuple[int, np.ndarray, np.ndarray, float]]) -> Batch:
+        """Pad examples to one batch."""
+        indices = np.array([index for index, *_ in examples])
+        lengths = torch.tensor([len(noisy) for _, noisy, _, _ in examples])
+        noisy = torch.zeros(len(examples), int(lengths.max()))
+        clean = torch.zeros_like(noisy)
+        for row, (_, noisy_samples, clean_samples, _) in enumerate(examples):
+            noisy[row, : len(noisy_samples)] = torch.from_numpy(noisy_samples)
+            clean[row, : len(clean_samples)] = torch.from_numpy(clean_samples)
+        return Batch(
+            indices=torch.from_numpy(indices),
+            noisy=noisy,
+            clean=clean,
+            lengths=lengths,
+            labels=torch.from_numpy(self.utterances.labels[indices]),
+            attributes=torch.from_numpy(self.utterances.attributes[indices]),
+            crop_position=torch.tensor([position for *_, position in examples]),
+        )
+
+
+def plan_epoch(durations_s: np.ndarray, *, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """Return the batches of one pass: every utterance once, in batches of nearly equal size and similar length.
+
+    Utterances are shuffled, sorted by length within pools of batches, and the batches shuffled again.
+
+    Args:
+        durations_s: of the utterances, (N,).
+        batch_size: utterances in the largest batch.
+        seed: of the run.
+        epoch: pass over the data.
+
+    Returns:
+        ceil(N / batch_size) arrays of indices, each sorted by length.
+    """
+    generator = generator_for("order", seed, epoch)
+    order = generator.permutation(len(durations_s))
+    batches: list[np.ndarray] = []
+    num_batches = -(-len(order) // batch_size)
+    sizes = [len(part) for part in np.array_split(order, num_batches)]
+    for first in range(0, num_batches, POOL_BATCHES):
+        pool_sizes = sizes[first : first + POOL_BATCHES]
+        pool, order = np.split(order, [sum(pool_sizes)])
+        pool = pool[np.argsort(durations_s[pool], kind="stable")]
+        batches += np.split(pool, np.cumsum(pool_sizes)[:-1])
+    return [batches[i] for i in generator.permutation(len(batches))]
+
+
+def plan_by_length(durations_s: np.ndarray, *, batch_s: float) -> list[np.ndarray]:
+    """Return batches of similar length that hold at most so many seconds with their padding, for evaluation."""
+    batches: list[list[int]] = []
+    for index in np.argsort(durations_s, kind="stable"):
+        if not batches or durations_s[index] * (len(batches[-1]) + 1) > batch_s:
+            batches.append([])
+        batches[-1].append(int(index))
+    return [np.array(batch) for batch in batches]
+
+
+def load_batches(dataset: UtteranceDataset, plan: Sequence[Sequence[Pick]], *, workers: int) -> Iterator[Batch]:
+    """Yield the batches of a plan, in order, read ahead by so many processes."""
+    loader = DataLoader(
+        dataset,
+        batch_sampler=plan,
+        collate_fn=dataset.collate,
+        num_workers=workers,
+        worker_init_fn=_leave_interrupts_to_the_parent,
+        persistent_workers=False,
+    )
+    return iter(loader)
+
+
+def _leave_interrupts_to_the_parent(worker: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

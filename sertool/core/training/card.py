@@ -1,0 +1,45 @@
+"""The model card a run leaves: what it learned from, how well it did on the dev split, and what that does not say."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sertool.core.training.inputs import Inputs
+    from sertool.core.training.recipe import Recipe
+    from sertool.core.training.run import Run
+
+
+def write_card(run: "Run", recipe: "Recipe", inputs: "Inputs", summary: dict[str, Any]) -> None:
+    """Write the run's `README.md`."""
+    config = inputs.config
+    seconds = float(inputs.train.durations_s.sum())
+    manifests = ", ".join(Path(name).name for name in recipe.data.manifests)
+    stages = "; ".join(f"{stage.epochs} epochs of {', '.join(stage.train)}" for stage in recipe.stages())
+    origin = "new" if recipe.encoder.name == "compact" else f"taken over from {Path(recipe.encoder.name).name}"
+    lines = [
+        f"# {run.folder.name}",
+        "",
+        f"A shared model of sertool for {' and '.join(recipe.tasks)}, trained with seed {recipe.seed}.",
+        "",
+        "## Data",
+        f"- Manifests: {manifests}; {len(inputs.train)} utterances ({seconds / 3600:.2f} h) to train, {len(inputs.dev)} to choose the epoch.",
+        f"- Noise of training: {', '.join(inputs.noise_kinds) or 'none'}.",
+        *([f"- Utterances of each class: {', '.join(f'{name} {count}' for name, count in inputs.counts.items())}."] if inputs.counts else []),
+        "- Licence: the weights carry the strictest licence of the data named above; sertool does not know it.",
+        "",
+        "## Model",
+        f"- Encoder: {origin}, {config.encoder.layers} layers of {config.encoder.dim}.",
+        *([f"- Categories: {', '.join(config.categories)}."] if config.categories else []),
+        *([f"- Attributes (1–7): {', '.join(config.attributes)}."] if config.attributes else []),
+        f"- Schedule: {stages}.",
+        "",
+        "## Scores on the dev split",
+        f"Best of {sum(stage.epochs for stage in recipe.stages())} epochs: epoch {summary['best_epoch']}. It was chosen by these numbers, so they flatter it.",
+        "",
+        *[f"- {name}: {value:.3f}" for name, value in summary["dev"].items() if name != "score"],
+        "",
+        "## Limits",
+        "Run `sertool evaluate` on speakers and noise it has never heard before trusting it. Labels of acted speech are not feelings.",
+        "",
+    ]
+    (run.folder / "README.md").write_text("\n".join(lines), encoding="utf-8")

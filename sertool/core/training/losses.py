@@ -1,0 +1,77 @@
+"""Losses of the whole batch, however it is cut over processes and accumulation steps.
+
+Weighted cross-entropy and masked L1 are sums over a global denominator, which labels and lengths alone determine; so it
+is known before the first step of an update. The concordance correlation coefficient (CCC) does not decompose: its
+gradient is taken with respect to the gathered predictions, then handed back to each of them.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def class_weights(counts: Tensor) -> Tensor:
+    """Return N / (C * n_c) for each class, (C,); 0 for a class without utterances.
+
+    Args:
+        counts: training utterances of each class, (C,).
+    """
+    counts = counts.to(torch.float32)
+    return torch.where(counts > 0, counts.sum() / (len(counts) * counts.clamp(min=1.0)), torch.zeros_like(counts))
+
+
+def cross_entropy_sum(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """Return the summed weighted cross-entropy; divide by `cross_entropy_denominator` of the whole batch.
+
+    Args:
+        logits: (B, C).
+        labels: class indices, (B,); -1 where an utterance has no label.
+        weights: of the classes, (C,).
+    """
+    return F.cross_entropy(logits.float(), labels, weight=weights, ignore_index=-1, reduction="sum")
+
+
+def cross_entropy_denominator(labels: Tensor, weights: Tensor) -> Tensor:
+    """Return the weights of all labelled utterances, summed."""
+    return weights[labels[labels >= 0]].sum()
+
+
+def l1_sum(estimate: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Return the absolute error summed over real frames and bins; divide by frames × bins of the whole batch.
+
+    Args:
+        estimate: (B, T, F).
+        target: (B, T, F).
+        mask: real frames, bool, (B, T).
+    """
+    return ((estimate - target).abs() * mask[:, :, None]).sum()
+
+
+def ccc(predicted: Tensor, true: Tensor) -> Tensor:
+    """Return the concordance correlation coefficient of each column, (A,); differentiable.
+
+    CCC = 2 cov(x, y) / (var(x) + var(y) + (mean(x) - mean(y))²), population statistics. Rows of `true` that are NaN do
+    not count. A column with fewer than two labelled rows gives 0, with no gradient.
+
+    Args:
+        predicted: (N, A).
+        true: (N, A).
+    """
+    labelled = ~torch.isnan(true)
+    count = labelled.sum(0).clamp(min=1)
+    x = torch.where(labelled, predicted.float(), torch.zeros_like(true))
+    y = torch.where(labelled, true, torch.zeros_like(true))
+    mean_x, mean_y = x.sum(0) / count, y.sum(0) / count
+    dx, dy = (x - mean_x) * labelled, (y - mean_y) * labelled
+    covariance = (dx * dy).sum(0) / count
+    spread = (dx.square() + dy.square()).sum(0) / count + (mean_x - mean_y).square()
+    return 2 * covariance / spread.clamp(min=1e-8)
+
+
+def ccc_gradient(predicted: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the loss mean(1 - CCC) over all gathered rows, and its gradient with respect to each prediction, (N, A)."""
+    leaf = predicted.detach().float().requires_grad_()
+    with torch.enable_grad():
+        loss = (1 - ccc(leaf, true)).mean()
+        (gradient,) = torch.autograd.grad(loss, leaf)
+    return loss.detach(), gradient

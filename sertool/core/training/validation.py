@@ -1,0 +1,93 @@
+"""How good a model is on the whole dev split, in the noise kept for it."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+
+from sertool.core.audio.spectra import NUM_BINS
+from sertool.core.corpus.batches import Augmentation, Pick, UtteranceDataset, load_batches, plan_by_length
+from sertool.core.metrics.emotion import category_scores, ccc
+from sertool.core.models.shared import SharedModel, spectrum_mask
+from sertool.core.training.inputs import Inputs
+from sertool.core.training.losses import l1_sum
+from sertool.core.training.recipe import Recipe
+
+BATCH_S = 120.0
+"""Seconds of audio, padding included, in a batch of the dev split."""
+
+
+@torch.inference_mode()
+def validate(
+    model: SharedModel, inputs: Inputs, recipe: Recipe, accelerator: Accelerator, *, stop: Callable[[], None]
+) -> dict[str, float]:
+    """Score a model on every dev utterance at every dev SNR.
+
+    Args:
+        model: the bare model; put into evaluation mode here.
+        inputs: the dev split and its noise.
+        recipe: of the run.
+        accelerator: splits the batches over the processes.
+        stop: called between batches; may raise to end early.
+
+    Returns:
+        By name: `f1_macro` and `ua` over all SNRs pooled, `ccc_<attribute>`, `l1` per bin, and `score`, by which the
+        best epoch is chosen (higher is better): the mean of F1-macro and the CCCs there are, or else minus L1.
+    """
+    model.eval()
+    augmentation = Augmentation(max_s=float("inf") if recipe.data.max_s is None else 1e6)
+    dataset = UtteranceDataset(inputs.dev, inputs.dev_mixer, augmentation, recipe.seed)
+    batches = plan_by_length(inputs.dev.durations_s, batch_s=BATCH_S)
+    plan = [[Pick(int(i), 0, snr) for i in batch] for snr in inputs.dev_snrs for batch in batches]
+    mine = plan[accelerator.process_index :: accelerator.num_processes]
+    rows: list[tuple] = []
+    total = torch.zeros(2, dtype=torch.float64)
+    for batch in load_batches(dataset, mine, workers=recipe.data.workers):
+        stop()
+        batch = batch.to(accelerator.device)
+        with accelerator.autocast():
+            output = model(batch.noisy, batch.lengths)
+        if model.emotion_head:
+            rows += _predictions(output, batch)
+        if model.enhancement_head:
+            target = model.clean_log_spectrum(batch.clean, batch.lengths, output.statistics, None)
+            mask = spectrum_mask(output)
+            error = l1_sum(output.enhanced_log_spectrum, target, mask)
+            total += torch.tensor([error.item(), mask.sum().item() * NUM_BINS], dtype=torch.float64)
+    if accelerator.num_processes > 1:
+        rows = gather_object(rows)
+        total = accelerator.reduce(total.to(accelerator.device), "sum").cpu()
+    return _scores(model, rows, total)
+
+
+def _predictions(output, batch) -> list[tuple[int, int, list[float], list[float]]]:
+    """Return (label, predicted class, attributes, predicted attributes) of each utterance."""
+    count = len(batch.labels)
+    classes = output.category_logits.argmax(1).tolist() if output.category_logits is not None else [-1] * count
+    estimates = output.attributes.float().tolist() if output.attributes is not None else [[]] * count
+    return list(zip(batch.labels.tolist(), classes, batch.attributes.tolist(), estimates, strict=True))
+
+
+def _scores(model: SharedModel, rows: list[tuple], total: torch.Tensor) -> dict[str, float]:
+    scores: dict[str, float] = {}
+    chosen_by = []
+    categories = model.config.categories
+    labelled = [row for row in rows if row[0] >= 0]
+    if categories and labelled:
+        result = category_scores(
+            [categories[row[0]] for row in labelled], [categories[row[1]] for row in labelled], categories
+        )
+        scores |= {"f1_macro": result["f1_macro"], "ua": result["ua"]}
+        chosen_by.append(scores["f1_macro"])
+    for i, name in enumerate(model.config.attributes):
+        pairs = [(row[2][i], row[3][i]) for row in rows if not np.isnan(row[2][i])]
+        value = ccc([true for true, _ in pairs], [guess for _, guess in pairs]) if pairs else None
+        if value is not None:
+            scores[f"ccc_{name}"] = value
+            chosen_by.append(value)
+    if model.enhancement_head:
+        scores["l1"] = float(total[0] / total[1])
+    scores["score"] = float(np.mean(chosen_by)) if chosen_by else -scores["l1"]
+    return scores
