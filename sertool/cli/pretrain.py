@@ -58,7 +58,9 @@ def pretrain(
 
     for name in task or []:
         if name not in TASKS:
-            raise InputError(f"--task {name}: no such pre-training; expected one of {', '.join(TASKS)}: choose one of these")
+            raise InputError(
+                f"--task {name}: no such pre-training; expected one of {', '.join(TASKS)}: choose one of these"
+            )
     flags = {
         "data.manifests": [str(path) for path in manifest],
         **common_flags(noise, snr, epochs, batch_size, learning_rate, seed, device),
@@ -68,5 +70,3 @@ def pretrain(
         raise InputError("denoising needs noise, and none was named; expected a folder or manifest: add --noise DIR")
     folder = output or Path("runs") / "denoise"
     finish(train_run(resolved, folder, overwrite=overwrite, reporter=TrainingBar(as_json, "pre-training")), as_json)
-
-

@@ -16,9 +16,7 @@ RecipeFile = Annotated[
 NoiseSource = Annotated[
     str | None, typer.Option("--noise", help="Noise to mix in: a folder with a subfolder a kind, or a manifest.")
 ]
-Snr = Annotated[
-    list[str] | None, typer.Option("--snr", help="Training SNR in dB, repeatable; or a range LOW:HIGH.")
-]
+Snr = Annotated[list[str] | None, typer.Option("--snr", help="Training SNR in dB, repeatable; or a range LOW:HIGH.")]
 Epochs = Annotated[int | None, typer.Option("--epochs", min=1, help="Passes over the training split.")]
 BatchSize = Annotated[int | None, typer.Option("--batch-size", min=1, help="Utterances an update learns from.")]
 Rate = Annotated[float | None, typer.Option("--learning-rate", help="Of the heads; the encoder's is a share of it.")]
@@ -116,11 +114,15 @@ def merge(flags: dict[str, Any], settings: list[str] | None) -> dict[str, Any]:
     for text in settings or []:
         name, equals, value = text.partition("=")
         if not equals:
-            raise InputError(f"--set {text}: has no '='; expected KEY=VALUE such as emotion.dropout=0.3: write it like that")
+            raise InputError(
+                f"--set {text}: has no '='; expected KEY=VALUE such as emotion.dropout=0.3: write it like that"
+            )
         try:
             merged[name.strip()] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise InputError(f"--set {text}: '{value}' is not YAML; expected a number, word or [list]: quote it") from error
+            raise InputError(
+                f"--set {text}: '{value}' is not YAML; expected a number, word or [list]: quote it"
+            ) from error
     return merged
 
 

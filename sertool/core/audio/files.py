@@ -61,11 +61,16 @@ def read_audio_native(path: Path | str) -> tuple[np.ndarray, int]:
             samples = file.read(dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, TypeError) as error:
         raise _unreadable(path, error) from error
+    missing_bytes = _bytes_cut_off(path)
+    if missing_bytes:
+        raise AudioError(
+            f"{path}: is cut off, {missing_bytes} bytes its header announces are missing: copy the whole file again"
+        )
     if len(samples) == 0:
         raise AudioError(f"{path}: holds no samples; expected at least one: record or export it again")
     if len(samples) < announced:
         raise AudioError(
-            f"{path}: ends after {len(samples)} of the {announced} samples its header announces: copy the whole file again"
+            f"{path}: ends after {len(samples)} of the {announced} samples it announces: copy the whole file again"
         )
     if not np.isfinite(samples).all():
         raise AudioError(f"{path}: holds samples that are not numbers (NaN or infinite): export it again as PCM")
@@ -123,7 +128,9 @@ def write_audio(path: Path | str, samples: np.ndarray, rate: int) -> None:
         soundfile.write(partial, samples, rate, subtype=subtypes[path.suffix.lower()])
         partial.replace(path)
     except soundfile.SoundFileError as error:
-        raise AudioError(f"{path}: cannot be written ({error}): check the folder, the disk's free space and the rate") from error
+        raise AudioError(
+            f"{path}: cannot be written ({error}): check the folder, the disk's free space and the rate"
+        ) from error
     finally:
         partial.unlink(missing_ok=True)
 
@@ -159,6 +166,28 @@ def _existing(path: Path | str) -> str:
     return str(path)
 
 
+def _bytes_cut_off(path: Path | str) -> int:
+    """Return how many bytes of samples a WAV or AIFF file announces beyond its end.
+
+    libsndfile reads such a file without complaint as if it were shorter, so its header is read here. A size of about
+    2 or 4 GiB is what programs write that stream to a pipe and cannot know the length: it announces nothing.
+    """
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        form = file.read(12)
+        order = {b"RIFF": "little", b"RIFX": "big", b"FORM": "big"}.get(form[:4])
+        if order is None or form[8:] not in (b"WAVE", b"AIFF", b"AIFC"):
+            return 0
+        while len(header := file.read(8)) == 8:
+            length = int.from_bytes(header[4:], order)
+            if header[:4] in (b"data", b"SSND"):
+                return max(0, file.tell() + length - size) if length < 0x7FFF_0000 else 0
+            file.seek(length + length % 2, os.SEEK_CUR)
+    return 0
+
+
 def _unreadable(path: Path | str, error: Exception) -> AudioError:
     reason = str(error).rsplit(":", 1)[-1].strip().rstrip(".")
-    return AudioError(f"{path}: cannot be read as audio ({reason}); expected WAV, FLAC, Ogg, Opus or MP3: convert it first")
+    return AudioError(
+        f"{path}: cannot be read as audio ({reason}); expected WAV, FLAC, Ogg, Opus or MP3: convert it first"
+    )

@@ -121,7 +121,9 @@ class UtteranceDataset(Dataset):
         window = slice(start, start + longest)
         return pick.index, noisy[window], clean[window], float(crop_position)
 
-    def _mix(self, clean: np.ndarray, key: str, pick: Pick, path: Path, *, leave_clean: bool) -> tuple[np.ndarray, np.ndarray]:
+    def _mix(
+        self, clean: np.ndarray, key: str, pick: Pick, path: Path, *, leave_clean: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
         asked_clean = pick.snr_db is not None and np.isnan(pick.snr_db)
         if self.mixer is None or asked_clean or (pick.snr_db is None and leave_clean):
             return clean, clean

@@ -38,15 +38,21 @@ def read_config(folder: Path | str) -> SharedConfig:
     """
     path = Path(folder) / CONFIG_NAME
     if not path.is_file():
-        raise InputError(f"{folder}: holds no {CONFIG_NAME}; expected a model folder: name a finished run or its model/ folder")
+        raise InputError(
+            f"{folder}: holds no {CONFIG_NAME}; expected a model folder: name a finished run or its model/ folder"
+        )
     if path.stat().st_size > CONFIG_LIMIT_BYTES:
-        raise InputError(f"{path}: is larger than a configuration can be; expected a small JSON file: check where it came from")
+        raise InputError(
+            f"{path}: is larger than a configuration can be; expected a small JSON file: check where it came from"
+        )
     try:
         return SharedConfig.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{path}: is not a sertool model ({where or 'top level'}: {first['msg']}): train it anew") from error
+        raise InputError(
+            f"{path}: is not a sertool model ({where or 'top level'}: {first['msg']}): train it anew"
+        ) from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not JSON ({error}): restore the file from its source") from error
 
@@ -61,7 +67,9 @@ def load_weights(model: nn.Module, folder: Path | str) -> nn.Module:
     """
     path = Path(folder) / WEIGHTS_NAME
     if not path.is_file():
-        raise InputError(f"{folder}: holds no {WEIGHTS_NAME}; expected the weights beside {CONFIG_NAME}: copy the whole folder")
+        raise InputError(
+            f"{folder}: holds no {WEIGHTS_NAME}; expected the weights beside {CONFIG_NAME}: copy the whole folder"
+        )
     expected = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
     try:
         with safetensors.safe_open(path, framework="pt") as file:

@@ -24,7 +24,11 @@ def write_card(run: "Run", recipe: "Recipe", inputs: "Inputs", summary: dict[str
         "## Data",
         f"- Manifests: {manifests}; {len(inputs.train)} utterances ({seconds / 3600:.2f} h) to train, {len(inputs.dev)} to choose the epoch.",
         f"- Noise of training: {', '.join(inputs.noise_kinds) or 'none'}.",
-        *([f"- Utterances of each class: {', '.join(f'{name} {count}' for name, count in inputs.counts.items())}."] if inputs.counts else []),
+        *(
+            [f"- Utterances of each class: {', '.join(f'{name} {count}' for name, count in inputs.counts.items())}."]
+            if inputs.counts
+            else []
+        ),
         "- Licence: the weights carry the strictest licence of the data named above; sertool does not know it.",
         "",
         "## Model",

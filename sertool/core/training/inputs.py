@@ -1,7 +1,7 @@
 """What a recipe names, read and checked before the first step: utterances, noise, classes, an encoder to start from."""
 
 import hashlib
-from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from sertool.core.models.config import EmotionConfig, EnhancementConfig, SharedC
 from sertool.core.models.shared import SharedModel
 from sertool.core.models.storage import WEIGHTS_NAME
 from sertool.core.training.recipe import Recipe
-from sertool.core.training.run import open_run
+from sertool.core.training.run import Run, open_run
 
 HELD_OUT = 20
 """Without a dev split, one utterance in so many is held out to choose the best epoch of a pre-training."""
@@ -40,8 +40,8 @@ class Inputs:
         start: the model whose encoder is taken over, if any.
         identity: what must be the same for an interrupted run to go on: digests by name.
         seen_audio: digests of the audio learned from, ancestors included.
-        noise_kinds: of training.
-        noise_digests: of the recordings of training.
+        noise_kinds: heard in training, on the dev split, or by the run the encoder comes from.
+        noise_digests: of the recordings heard there.
         counts: training utterances of each class.
         notes: what a user should know about the data, a line each.
     """
@@ -61,12 +61,8 @@ class Inputs:
     notes: tuple[str, ...] = ()
 
 
-def read_inputs(recipe: Recipe, *, advance: Callable[[int], None] = lambda steps: None) -> Inputs:
+def read_inputs(recipe: Recipe) -> Inputs:
     """Read what a recipe names.
-
-    Args:
-        recipe: all settings.
-        advance: called with the number of utterances looked at.
 
     Raises:
         InputError: a manifest, the noise or the encoder cannot be used as the recipe says.
@@ -77,21 +73,21 @@ def read_inputs(recipe: Recipe, *, advance: Callable[[int], None] = lambda steps
     if categories:
         train = [_select(manifest, categories, recipe, notes) for manifest in train]
         dev = [_select(manifest, categories, recipe, notes) for manifest in dev]
-    config, start, start_digest, inherited = _model(recipe, categories)
+    config, start, parent = _model(recipe, categories)
     train_mixer, dev_mixer, dev_snrs = _noise(recipe)
+    kinds, recordings = _heard_noise([train_mixer, dev_mixer], parent)
     attributes = recipe.emotion.attributes if "emotion" in recipe.tasks else ()
     train_utterances = _utterances(train, categories, attributes)
     dev_utterances = _utterances(dev, categories, attributes)
     counts = {name: int((train_utterances.labels == i).sum()) for i, name in enumerate(categories)}
     missing = [name for name, count in counts.items() if not count]
     if missing:
-        raise InputError(f"no training utterance is labelled '{missing[0]}'; expected some of each class: leave it out of emotion.categories")
-    seen = set(inherited)
-    for path, digest in _digests(np.concatenate([train_utterances.paths, dev_utterances.paths])):
-        seen.add(digest)
-        advance(1)
-        del path
-    identity = {"encoder": start_digest}
+        raise InputError(
+            f"no training utterance is labelled '{missing[0]}'; expected some of each class: leave it out of emotion.categories"
+        )
+    seen = _digests(np.concatenate([train_utterances.paths, dev_utterances.paths]))
+    seen |= parent.seen_audio if parent else set()
+    identity = {"encoder": file_digest(parent.model_folder / WEIGHTS_NAME) if parent else "new"}
     identity |= {f"manifest {Path(name).name}": file_digest(Path(name)) for name in recipe.data.manifests}
     if train_mixer:
         identity |= {"noise": train_mixer.noise_set.digest, "dev noise": dev_mixer.noise_set.digest}
@@ -105,8 +101,8 @@ def read_inputs(recipe: Recipe, *, advance: Callable[[int], None] = lambda steps
         start=start,
         identity=identity,
         seen_audio=frozenset(seen),
-        noise_kinds=train_mixer.noise_set.kinds if train_mixer else (),
-        noise_digests=tuple(sorted(train_mixer.noise_set.file_digests().values())) if train_mixer else (),
+        noise_kinds=kinds,
+        noise_digests=recordings,
         counts=counts,
         notes=tuple(notes),
     )
@@ -115,7 +111,9 @@ def read_inputs(recipe: Recipe, *, advance: Callable[[int], None] = lambda steps
 def _read_splits(recipe: Recipe, notes: list[str]) -> tuple[list[Manifest], list[Manifest]]:
     """Return the train and dev parts of the recipe's manifests; nobody may be in both."""
     if not recipe.data.manifests:
-        raise InputError("the recipe names no manifest; expected data.manifests: name one, or make one with `sertool corpus`")
+        raise InputError(
+            "the recipe names no manifest; expected data.manifests: name one, or make one with `sertool corpus`"
+        )
     manifests = [Manifest.read(name) for name in recipe.data.manifests]
     if "emotion" in recipe.tasks:
         train = [manifest.split("train") for manifest in manifests]
@@ -137,12 +135,16 @@ def _split_unlabelled(manifests: list[Manifest], notes: list[str]) -> tuple[list
             continue
         keys = [utterance_key(path) for path in manifest.paths()]
         held = np.array([int(hashlib.sha1(key.encode()).hexdigest(), 16) % HELD_OUT == 0 for key in keys])
-        notes.append(f"{manifest.name} has no splits: {held.sum()} of {len(held)} utterances held out to choose the best epoch")
+        notes.append(
+            f"{manifest.name} has no splits: {held.sum()} of {len(held)} utterances held out to choose the best epoch"
+        )
         train.append(manifest.where(~held))
         dev.append(manifest.where(held))
     for name, part in (("train", train), ("dev", dev)):
         if not sum(map(len, part)):
-            raise InputError(f"no utterance is in split '{name}'; expected some: split the corpus with `sertool corpus ... --folds`")
+            raise InputError(
+                f"no utterance is in split '{name}'; expected some: split the corpus with `sertool corpus ... --folds`"
+            )
     return train, dev
 
 
@@ -164,7 +166,9 @@ def _categories(recipe: Recipe, train: list[Manifest]) -> tuple[str, ...]:
         return ()
     if recipe.emotion.categories != "auto":
         if not recipe.emotion.categories and not recipe.emotion.attributes:
-            raise InputError("the emotion task has neither categories nor attributes; expected one: set emotion.categories or emotion.attributes")
+            raise InputError(
+                "the emotion task has neither categories nor attributes; expected one: set emotion.categories or emotion.attributes"
+            )
         return recipe.emotion.categories
     found: set[str] = set()
     for manifest in train:
@@ -195,7 +199,9 @@ def _utterances(manifests: list[Manifest], categories: tuple[str, ...], attribut
         else:
             labels.append(np.full(len(manifest), -1))
         manifest.require(*attributes)
-        columns = [pd.to_numeric(manifest.table[name]).to_numpy(dtype=np.float32, na_value=np.nan) for name in attributes]
+        columns = [
+            pd.to_numeric(manifest.table[name]).to_numpy(dtype=np.float32, na_value=np.nan) for name in attributes
+        ]
         values.append(np.stack(columns, axis=1) if columns else np.zeros((len(manifest), 0), np.float32))
     durations = np.array([audio_info(path).duration_s for path in paths])
     return Utterances(np.array(paths), durations, np.concatenate(labels).astype(np.int64), np.concatenate(values))
@@ -209,19 +215,33 @@ def _noise(recipe: Recipe) -> tuple[Mixer | None, Mixer | None, tuple[float, ...
     dev = NoiseSet.read(Path(recipe.noise.source), part="dev", kinds=kinds)
     dev_choice = parse_snr(recipe.noise.dev_snr_db)
     if not dev_choice.values:
-        raise InputError("noise.dev_snr_db is a range; expected fixed ratios, so that epochs compare: write for example [0, 5]")
+        raise InputError(
+            "noise.dev_snr_db is a range; expected fixed ratios, so that epochs compare: write for example [0, 5]"
+        )
     train_mixer = Mixer(train, parse_snr(recipe.noise.snr_db), recipe.seed)
     return train_mixer, Mixer(dev, SnrChoice(values=dev_choice.values), recipe.seed), dev_choice.values
 
 
-def _model(recipe: Recipe, categories: tuple[str, ...]) -> tuple[SharedConfig, SharedModel | None, str, frozenset[str]]:
-    """Return the model's configuration, the model to start from, its weights' digest, and what it has heard."""
-    start, digest, seen = None, "new", frozenset()
+def _heard_noise(mixers: list[Mixer | None], parent: Run | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return kinds and digests of all noise this training hears, and of what the encoder it starts from has heard."""
+    kinds, recordings = set(), set()
+    for mixer in mixers:
+        if mixer is not None:
+            kinds |= set(mixer.noise_set.kinds)
+            recordings |= set(mixer.noise_set.file_digests().values())
+    if parent is not None:
+        kinds |= set(parent.noise["kinds"])
+        recordings |= set(parent.noise["file_digests"])
+    return tuple(sorted(kinds)), tuple(sorted(recordings))
+
+
+def _model(recipe: Recipe, categories: tuple[str, ...]) -> tuple[SharedConfig, SharedModel | None, Run | None]:
+    """Return the model's configuration, and where its encoder has learned before: the model and its run."""
+    start = parent = None
     encoder = recipe.encoder.compact
     if recipe.encoder.name != "compact":
-        run = open_run(Path(recipe.encoder.name))
-        start = SharedModel.from_pretrained(run.model_folder)
-        digest, seen = file_digest(run.model_folder / WEIGHTS_NAME), frozenset(run.seen_audio)
+        parent = open_run(Path(recipe.encoder.name))
+        start = SharedModel.from_pretrained(parent.model_folder)
         encoder = start.config.encoder
     emotion = enhancement = None
     if "emotion" in recipe.tasks:
@@ -235,13 +255,16 @@ def _model(recipe: Recipe, categories: tuple[str, ...]) -> tuple[SharedConfig, S
         sizes = recipe.enhancement
         enhancement = EnhancementConfig(projection=sizes.projection, hidden=sizes.hidden)
     config = SharedConfig(encoder=encoder, layer_sum=recipe.layer_sum, emotion=emotion, enhancement=enhancement)
-    return config, start, digest, seen
+    return config, start, parent
 
 
-def _digests(paths: np.ndarray) -> list[tuple[str, str]]:
-    digests = []
-    for outcome in map_tasks(audio_digest, list(paths), workers=min(default_workers(), 1 + len(paths) // 2000)):
-        if outcome.error:
-            raise outcome.error
-        digests.append((outcome.item, outcome.value))
+def _digests(paths: np.ndarray) -> set[str]:
+    """Return the digests of audio files; in several processes where there are enough to be worth starting them."""
+    digests = set()
+    workers = min(default_workers(), 1 + len(paths) // 2000)
+    with closing(map_tasks(audio_digest, list(paths), workers=workers)) as outcomes:
+        for outcome in outcomes:
+            if outcome.error:
+                raise outcome.error
+            digests.add(outcome.value)
     return digests

@@ -150,7 +150,13 @@ class Training:
         dev = validate(self.bare, self.inputs, self.recipe, self.accelerator, stop=self.stop.check_twice)
         sums = self.counters["sums"]
         train = {name: value / self.updates_per_epoch for name, value in sums.items()}
-        line = {"epoch": epoch, "stage": self.epochs[epoch][0], "updates": self.counters["updates"], "train": train, "dev": dev}
+        line = {
+            "epoch": epoch,
+            "stage": self.epochs[epoch][0],
+            "updates": self.counters["updates"],
+            "train": train,
+            "dev": dev,
+        }
         self.counters["sums"] = {}
         if self.counters["best"] is None or dev["score"] > self.counters["best"]:
             self.counters |= {"best": dev["score"], "best_epoch": epoch}
@@ -171,7 +177,9 @@ class Training:
         parts = []
         for batch in plan:
             if len(batch) < steps * world:
-                raise InputError(f"a batch of {len(batch)} utterances cannot be cut for {world} processes × {steps} steps: use fewer of them")
+                raise InputError(
+                    f"a batch of {len(batch)} utterances cannot be cut for {world} processes × {steps} steps: use fewer of them"
+                )
             for part in np.array_split(batch, steps * world)[rank::world]:
                 parts.append([Pick(int(index), epoch) for index in part])
         waiting: list[Batch] = []
@@ -206,7 +214,9 @@ class Training:
     def _step(self, losses: dict[str, float]) -> None:
         loss = sum(losses.values())
         if not math.isfinite(loss):
-            raise SertoolError(f"the loss is {loss} at update {self.counters['updates']}: lower optimisation.learning_rate, or check the audio")
+            raise SertoolError(
+                f"the loss is {loss} at update {self.counters['updates']}: lower optimisation.learning_rate, or check the audio"
+            )
         self.accelerator.clip_grad_norm_(self.model.parameters(), self.recipe.optimisation.clip_norm)
         self.stepper.step()
         self.stepper.zero_grad(set_to_none=True)
@@ -333,7 +343,10 @@ def _optimizer(model: SharedModel, stage: Stage, recipe: Recipe) -> torch.optim.
     for part, parameters in freeze_for(stage, model).items():
         rate = settings.learning_rate * stage.rate * (1.0 if part == "heads" else settings.encoder_rate)
         # Norms and biases are left out of weight decay, as is usual.
-        for decay, chosen in ((settings.weight_decay, [p for p in parameters if p.ndim > 1]), (0.0, [p for p in parameters if p.ndim <= 1])):
+        for decay, chosen in (
+            (settings.weight_decay, [p for p in parameters if p.ndim > 1]),
+            (0.0, [p for p in parameters if p.ndim <= 1]),
+        ):
             groups.append({"params": chosen, "lr": rate, "base_rate": rate, "weight_decay": decay})
     return torch.optim.AdamW(groups)
 
@@ -385,7 +398,9 @@ def _write_tensorboard(recipe: Recipe, folder: Path, line: dict[str, Any]) -> No
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise InputError("tensorboard is not installed, but the recipe asks for its logs: pip install 'sertool[tensorboard]'") from error
+        raise InputError(
+            "tensorboard is not installed, but the recipe asks for its logs: pip install 'sertool[tensorboard]'"
+        ) from error
     with SummaryWriter(str(folder / "tensorboard")) as writer:
         for group in ("train", "dev"):
             for name, value in line[group].items():

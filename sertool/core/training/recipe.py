@@ -165,7 +165,9 @@ def read_recipe(
         for section in sections:
             branch = branch.setdefault(section, {})
             if not isinstance(branch, dict):
-                raise InputError(f"recipe: '{section}' is {branch!r}; expected a section with keys: write it as a mapping")
+                raise InputError(
+                    f"recipe: '{section}' is {branch!r}; expected a section with keys: write it as a mapping"
+                )
         branch[key] = value
     return make_recipe(tree, source=str(path) if path else "recipe")
 
@@ -191,7 +193,9 @@ def read_stages(text: str) -> str | list[Any]:
     if text in SCHEDULES:
         return text
     if not Path(text).is_file():
-        raise InputError(f"schedule '{text}' is unknown; expected {', '.join(SCHEDULES)}, or a YAML file of stages: choose one")
+        raise InputError(
+            f"schedule '{text}' is unknown; expected {', '.join(SCHEDULES)}, or a YAML file of stages: choose one"
+        )
     return _load_yaml(Path(text))
 
 
@@ -226,7 +230,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if tree is None:
         return {}
     if not isinstance(tree, dict):
-        raise InputError(f"{path}: holds a {type(tree).__name__}; expected keys and values of a recipe: see `sertool train --help`")
+        raise InputError(
+            f"{path}: holds a {type(tree).__name__}; expected keys and values of a recipe: see `sertool train --help`"
+        )
     return tree
 
 

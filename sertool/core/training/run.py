@@ -55,7 +55,9 @@ class Run:
         """
         path = self.folder / SEEN_NAME
         if not path.is_file():
-            raise InputError(f"{self.folder}: holds no {SEEN_NAME}; expected the whole run, not its model alone: name the run's folder")
+            raise InputError(
+                f"{self.folder}: holds no {SEEN_NAME}; expected the whole run, not its model alone: name the run's folder"
+            )
         return frozenset(path.read_text(encoding="utf-8").split())
 
     @property
@@ -73,15 +75,21 @@ def open_run(path: Path | str) -> Run:
     path = Path(path)
     if not path.is_dir():
         raise InputError(f"{path}: no such run folder: check the spelling, or make one with `sertool train`")
-    if path.name == "model" and (path.parent / RECORD_NAME).is_file():
+    named_model = path.name == "model" and (path.parent / RECORD_NAME).is_file()
+    if named_model:
         path = path.parent
     model_folder = path if (path / CONFIG_NAME).is_file() else path / "model"
     record = _read_record(path)
-    if record.get("state") == "unfinished":
-        raise InputError(f"{path}: the run is not finished; expected a finished one: run its training command again to go on")
+    # Whoever names the model/ of an unfinished run wants the best so far.
+    if record.get("state") == "unfinished" and not named_model:
+        raise InputError(
+            f"{path}: the run is not finished; expected a finished one: run its training command again to go on"
+        )
     for name in (CONFIG_NAME, WEIGHTS_NAME):
         if not (model_folder / name).is_file():
-            raise InputError(f"{path}: holds no {name}; expected a finished run or a model folder: train it with `sertool train`")
+            raise InputError(
+                f"{path}: holds no {name}; expected a finished run or a model folder: train it with `sertool train`"
+            )
     return Run(folder=path, model_folder=model_folder, record=record)
 
 
@@ -102,7 +110,9 @@ def begin_run(folder: Path, recipe: Recipe, identity: dict[str, str], about: dic
     if record:
         differing = _differences(record.get("inputs", {}), wanted)
         if differing:
-            raise InputError(f"{folder}: holds a run of other inputs ({', '.join(differing[:4])} differ): choose another folder, or add --overwrite")
+            raise InputError(
+                f"{folder}: holds a run of other inputs ({', '.join(differing[:4])} differ): choose another folder, or add --overwrite"
+            )
         return Run(folder, folder / "model", record)
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder}: is not empty and holds no run; expected a new or empty folder: choose another one")
@@ -136,7 +146,9 @@ def remove_run(folder: Path) -> None:
     if not (folder / RECORD_NAME).is_file():
         raise InputError(f"{folder}: holds no run, so nothing there is overwritten: choose another folder")
     written = [RECIPE_NAME, SEEN_NAME, "metrics.jsonl", "README.md"]
-    written += [f"{part}/{file.name}" for part in ("model", "last", "tensorboard") for file in (folder / part).glob("*")]
+    written += [
+        f"{part}/{file.name}" for part in ("model", "last", "tensorboard") for file in (folder / part).glob("*")
+    ]
     for name in [*written, RECORD_NAME]:
         (folder / name).unlink(missing_ok=True)
 
@@ -156,7 +168,10 @@ def _read_record(folder: Path) -> dict[str, Any]:
 
 def _differences(stored: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
     """Return the dotted names of inputs that differ, harmless ones left out."""
-    old, new = _flat(stored.get("recipe", {})) | stored.get("identity", {}), _flat(wanted["recipe"]) | wanted["identity"]
+    old, new = (
+        _flat(stored.get("recipe", {})) | stored.get("identity", {}),
+        _flat(wanted["recipe"]) | wanted["identity"],
+    )
     return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name) and name not in HARMLESS)
 
 

@@ -46,7 +46,9 @@ def read_counters(folder: Path) -> dict[str, Any] | None:
     try:
         return json.loads(path.read_text(encoding="utf-8"))["counters"]
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: is damaged ({error}); expected the state of a run: train anew with --overwrite") from error
+        raise InputError(
+            f"{path}: is damaged ({error}); expected the state of a run: train anew with --overwrite"
+        ) from error
 
 
 def load_state(folder: Path, *, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -61,7 +63,9 @@ def load_state(folder: Path, *, model: nn.Module, optimizer: torch.optim.Optimiz
         tensors = load_file(folder / names["optimizer"])
     except (safetensors.SafetensorError, OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"{folder}: is damaged ({reason}); expected the state of a run: train anew with --overwrite") from error
+        raise InputError(
+            f"{folder}: is damaged ({reason}); expected the state of a run: train anew with --overwrite"
+        ) from error
     state = optimizer.state_dict()
     state["state"] = {}
     for name, tensor in tensors.items():

@@ -1,0 +1,78 @@
+"""What a model must not have heard: test utterances among the audio it learned from, test noise among its noise."""
+
+from collections.abc import Sequence
+
+from sertool.core.audio.files import audio_digest
+from sertool.core.corpus.noise import NoiseSet
+from sertool.core.engine import map_tasks
+from sertool.core.errors import InputError
+from sertool.core.evaluation.utterance import Utterance
+from sertool.core.models.inference import Recognizer
+from sertool.core.training.run import Run, open_run
+
+_FILES_A_WORKER = 2000  # fewer are digested sooner than another process starts
+
+
+def run_of(recognizer: Recognizer) -> Run | None:
+    """Return the run a model comes from; None for a model folder by itself, which says nothing of its training."""
+    run = open_run(recognizer.folder)
+    return run if run.record else None
+
+
+def find_seen(
+    utterances: Sequence[Utterance], seen_audio: frozenset[str], *, workers: int = 1
+) -> tuple[Utterance, ...]:
+    """Return the utterances whose audio, or whose clean reference, a model learned from.
+
+    Files that cannot be read are passed over here: judging them reports them.
+
+    Args:
+        utterances: to be judged.
+        seen_audio: digests from the run, see `audio_digest`.
+        workers: processes at most.
+    """
+    if not seen_audio:
+        return ()
+    owners = [(utterance, path) for utterance in utterances for path in (utterance.path, utterance.clean_path) if path]
+    workers = min(workers, 1 + len(owners) // _FILES_A_WORKER)
+    digests = map_tasks(audio_digest, [path for _, path in owners], workers=workers)
+    seen = {
+        utterance.file: utterance
+        for (utterance, _), outcome in zip(owners, digests, strict=True)
+        if outcome.error is None and outcome.value in seen_audio
+    }
+    return tuple(seen.values())
+
+
+def refuse_seen(seen: Sequence[Utterance], total: int) -> None:
+    """Stop where a model has learned from test utterances.
+
+    Raises:
+        InputError: it has; the message counts them and names the first.
+    """
+    if seen:
+        raise InputError(
+            f"the model learned from {len(seen)} of the {total} test utterances, first {seen[0].file}; expected none, "
+            "or the scores would flatter it: choose another split or model, or say --allow-seen to go on all the same"
+        )
+
+
+def refuse_heard_noise(noise: NoiseSet, run: Run | None) -> None:
+    """Stop where test noise shares a kind (by name, whatever the case) or a recording (by its bytes) with training.
+
+    Raises:
+        InputError: it does, or the model does not say what noise it was trained with.
+    """
+    if run is None:
+        raise InputError("the model's folder does not tell its training noise; expected a run: name one with --model")
+    trained_kinds = {str(kind).casefold() for kind in run.noise["kinds"]}
+    trained_files = set(run.noise["file_digests"])
+    kinds = [kind for kind in noise.kinds if kind.casefold() in trained_kinds]
+    files = [name for name, digest in noise.file_digests().items() if digest in trained_files]
+    if kinds or files:
+        found = {"kinds": kinds, "recordings": files}
+        shared = [f"{len(names)} {what} (first {names[0]})" for what, names in found.items() if names]
+        raise InputError(
+            f"the test noise shares {' and '.join(shared)} with the noise {run.folder.name} was trained with; expected "
+            "nothing in common: take other noise, other --kind, or leave --unseen-noise out"
+        )

@@ -1,0 +1,76 @@
+"""How to evaluate: at which SNRs, in which noise, what is measured, and what is let pass."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sertool.core.corpus.manifest import Manifest
+from sertool.core.corpus.mixing import SnrChoice
+from sertool.core.corpus.noise import NoiseSet
+from sertool.core.errors import InputError
+from sertool.core.metrics.speech import MEASURES
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How to evaluate.
+
+    Attributes:
+        snr: SNRs to mix at, and whether clean speech is heard; None for a manifest that is noisy already.
+        noise: what to mix with; None where nothing is mixed.
+        split: the split to evaluate; None takes every utterance.
+        seed: of the draws of noise.
+        measures: speech measures, taken where the model enhances; empty for none.
+        on_unknown: what an utterance of a category the model does not know means: left out and counted, or an error.
+        allow_seen: go on, and say so, where the model learned from test utterances.
+        unseen_noise: make sure that the test noise shares nothing with the noise of training.
+        by_kind: also score each kind of noise by itself.
+        device: where the model computes; the same numbers are promised for "cpu".
+    """
+
+    snr: SnrChoice | None = None
+    noise: NoiseSet | None = None
+    split: str | None = "test"
+    seed: int = 0
+    measures: tuple[str, ...] = MEASURES
+    on_unknown: Literal["exclude", "error"] = "exclude"
+    allow_seen: bool = False
+    unseen_noise: bool = False
+    by_kind: bool = False
+    device: str = "cpu"
+
+    @property
+    def conditions(self) -> tuple[float | None, ...]:
+        """What is heard of each utterance: None for clean speech, then SNRs from the highest to the lowest."""
+        if self.snr is None:
+            return ()
+        clean: tuple[float | None, ...] = (None,) if self.snr.clean else ()
+        return clean + tuple(sorted(self.snr.values, reverse=True))
+
+
+def is_noisy(manifest: Manifest) -> bool:
+    """Return whether a manifest lists mixtures, as `sertool mix-noise` writes it, rather than clean speech."""
+    return manifest.has("clean_file") and manifest.has("snr_db")
+
+
+def check_noise(protocol: Protocol, manifest: Manifest) -> None:
+    """Make sure that SNRs and noise fit each other and the manifest.
+
+    Raises:
+        InputError: they do not.
+    """
+    snr, noise = protocol.snr, protocol.noise
+    if is_noisy(manifest):
+        found = f"{manifest.name}: is noisy already (it has clean_file and snr_db)"
+        if snr is not None or noise is not None:
+            raise InputError(f"{found}: leave --noise and --snr out, or give the clean manifest")
+        if protocol.unseen_noise:
+            raise InputError(f"{found}, so its noise cannot be compared with that of training: give the clean manifest")
+        return
+    if snr is None:
+        raise InputError("no SNR was given; expected at least one in dB, or 'clean': write for example --snr 0")
+    if snr.span is not None:
+        raise InputError(f"SNR {snr} is a range; expected fixed SNRs, which conditions are: write for example --snr 0")
+    if snr.values and noise is None:
+        raise InputError(f"SNR {snr} needs noise; expected a folder of it: name it with --noise, or say --snr clean")
+    if protocol.unseen_noise and noise is None:
+        raise InputError("there is no noise to compare with that of training: name it with --noise and --snr")

@@ -1,0 +1,134 @@
+"""Where results come from: data, model, versions and seed, in words that say nothing of the machine."""
+
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sertool.core.corpus.manifest import Manifest
+from sertool.core.environment import installed_versions
+from sertool.core.evaluation.protocol import Protocol
+from sertool.core.evaluation.utterance import Utterance
+from sertool.core.models.inference import Recognizer
+from sertool.core.training.run import Run
+
+PACKAGES = ["sertool", "torch", "numpy", "scipy", "scikit-learn", "pandas", "soundfile", "soxr", "pesq", "pystoi"]
+"""Packages whose version may change a score."""
+
+RECIPE_ESSENTIALS = ("seed", "tasks", "layer_sum", "schedule", "data", "noise", "encoder", "optimisation")
+"""What results repeat of the recipe; the whole of it lies in the run."""
+
+
+def describe(
+    corpus: Manifest,
+    chosen: Manifest,
+    *,
+    protocol: Protocol,
+    recognizer: Recognizer,
+    run: Run | None,
+    excluded: dict[str, int],
+    seen: Sequence[Utterance] | None,
+) -> tuple[dict[str, Any], list[str]]:
+    """Return what results say of their origin, and what a reader of the scores must know.
+
+    Args:
+        corpus: the whole manifest.
+        chosen: the utterances evaluated.
+        protocol: how they are.
+        recognizer: the model.
+        run: the run it comes from, if known.
+        excluded: utterances left out, by category.
+        seen: utterances the model learned from; None where nobody knows.
+
+    Returns:
+        JSON values without a path of the machine; sentences.
+    """
+    categories = recognizer.model.config.categories
+    spoken = set(chosen.table["emotion"].dropna()) if categories else set()
+    absent = [name for name in categories if name not in spoken]
+    provenance = {
+        "seed": protocol.seed,
+        "split": protocol.split,
+        "device": str(recognizer.device),
+        "versions": {"python": platform.python_version(), **installed_versions(PACKAGES)},
+        "data": _data(corpus, chosen) | {"excluded": excluded, "absent_categories": absent},
+        "noise": _noise(chosen, protocol),
+        "model": _model(recognizer, run),
+        "seen_utterances": None if seen is None else len(seen),
+    }
+    return portable(provenance), _notes(recognizer, excluded=excluded, absent=absent, seen=seen, total=len(chosen))
+
+
+def portable(tree: Any, folder: Path | None = None) -> Any:
+    """Return JSON values in which no string is an absolute path: relative to the working folder, or the name alone."""
+    folder = folder or Path.cwd()
+    if isinstance(tree, dict):
+        return {key: portable(value, folder) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [portable(value, folder) for value in tree]
+    if isinstance(tree, str) and os.path.isabs(tree):
+        path = Path(tree)
+        return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
+    return tree
+
+
+def _data(corpus: Manifest, chosen: Manifest) -> dict[str, Any]:
+    speakers = chosen.table["speaker"] if "speaker" in chosen.table.columns else None
+    return {
+        "manifest": str(corpus.path) if corpus.path else None,
+        "utterances": len(chosen),
+        "speakers": 0 if speakers is None else int(speakers.nunique()),
+        "utterances_of_unknown_speakers": len(chosen) if speakers is None else int(speakers.isna().sum()),
+    }
+
+
+def _noise(chosen: Manifest, protocol: Protocol) -> dict[str, Any] | None:
+    if protocol.noise is not None:
+        return {
+            "kinds": list(protocol.noise.kinds),
+            "recordings": len(protocol.noise),
+            "digest": protocol.noise.digest,
+            "checked_against_training": protocol.unseen_noise,
+        }
+    if protocol.snr is None:
+        kinds = chosen.table["noise_kind"].dropna().unique() if "noise_kind" in chosen.table.columns else []
+        return {"kinds": sorted(map(str, kinds)), "mixed_beforehand": True}
+    return None
+
+
+def _model(recognizer: Recognizer, run: Run | None) -> dict[str, Any]:
+    config = recognizer.model.config
+    recipe = run.recipe.model_dump(mode="json") if run else {}
+    return {
+        "id": recognizer.model_id,
+        "name": (run.folder if run else recognizer.folder).resolve().name,
+        "categories": list(config.categories),
+        "attributes": list(config.attributes),
+        "enhances": config.enhances,
+        "parameters": sum(parameter.numel() for parameter in recognizer.model.parameters()),
+        "recipe": {name: recipe[name] for name in RECIPE_ESSENTIALS if name in recipe},
+    }
+
+
+def _notes(
+    recognizer: Recognizer,
+    *,
+    excluded: dict[str, int],
+    absent: Sequence[str],
+    seen: Sequence[Utterance] | None,
+    total: int,
+) -> list[str]:
+    notes = []
+    if seen:
+        notes.append(f"The model learned from {len(seen)} of these {total} utterances: the scores flatter it.")
+    if seen is None:
+        notes.append("The model's folder does not say what it learned from: a test utterance may be among it.")
+    if excluded:
+        listed = ", ".join(f"{name} {count}" for name, count in excluded.items())
+        notes.append(f"Not scored by category, because the model does not know theirs: {listed}.")
+    if absent:
+        notes.append(f"No utterance is labelled {', '.join(absent)}; each counts 0 in F1-macro.")
+    if not recognizer.model.config.enhances:
+        notes.append("Speech quality is not measured: the model has no enhancement head.")
+    return notes

@@ -1,0 +1,143 @@
+"""`sertool evaluate` as a user calls it: tables or JSON on stdout, files beside, one line for what is wrong."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sertool.core.audio.files import audio_digest, write_audio
+from sertool.core.training.recipe import Recipe, write_recipe
+
+
+@pytest.fixture
+def place(sertool, run, tmp_path):
+    """Speech of three emotions, noise, and a finished run, in the working folder."""
+    rows = []
+    for number, emotion in enumerate(("anger", "neutral", "sadness")):
+        time = np.arange(9600) / 16_000
+        buzz = sum(np.sin(2 * np.pi * (120 + 20 * number) * k * time) / k for k in range(1, 8))
+        write_audio(tmp_path / f"u{number}.wav", 0.1 * buzz * np.abs(np.sin(2 * np.pi * 2 * time)), 16_000)
+        rows.append({"file_name": f"u{number}.wav", "speaker": "s1", "split": "test", "emotion": emotion})
+    pd.DataFrame(rows).to_csv(tmp_path / "metadata.csv", index=False)
+    (tmp_path / "noise" / "hiss").mkdir(parents=True)
+    hiss = 0.1 * np.random.default_rng(0).standard_normal(16_000)
+    write_audio(tmp_path / "noise" / "hiss" / "a.wav", hiss, 16_000)
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "model").symlink_to(run / "model")
+    (tmp_path / "tiny" / "run.json").write_text(json.dumps({"state": "finished"}))
+    (tmp_path / "tiny" / "seen_audio.txt").write_text("")
+    write_recipe(Recipe(), tmp_path / "tiny" / "recipe.yaml")
+    return tmp_path
+
+
+CALL = ("evaluate", "metadata.csv", "--model", "tiny", "--noise", "noise", "--workers", "1")
+
+
+def test_tables_for_people(sertool, place):
+    result = sertool(*CALL, "--snr", "0", "--snr", "clean")
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("Emotion: tiny (")
+    assert lines[1].split() == ["SNR", "n", "F1-macro", "F1-micro", "UA"]
+    assert [line.split()[0] for line in lines[2:4]] == ["clean", "0"]
+    assert any(line.split()[:4] == ["SNR", "n", "PESQ-WB", "STOI"] for line in lines)
+    assert any(line.startswith("* SI-SDR, unprocessed: not scored for 3 at clean") for line in lines)
+
+
+def test_json_lines_each_stand_by_themselves(sertool, place):
+    result = sertool(*CALL, "--snr", "0", "--snr", "10", "--json", "--no-speech-metrics", "--by-kind")
+    assert result.exit_code == 0, result.stderr
+    origin, *conditions = map(json.loads, result.stdout.splitlines())
+    assert origin["record"] == "evaluation"
+    assert origin["command"][:3] == ["sertool", "evaluate", "metadata.csv"]
+    assert "conditions" not in origin
+    assert [(one["condition"], one["noise_kind"]) for one in conditions] == [
+        ("10 dB", None),
+        ("0 dB", None),
+        ("10 dB", "hiss"),
+        ("0 dB", "hiss"),
+    ]
+    for condition in conditions:
+        assert condition["record"] == "condition"
+        assert condition["model"] == origin["model"]["id"]
+        assert condition["seen_utterances"] == 0
+        assert 0 <= condition["f1_macro"] <= 1
+        assert "speech" not in condition
+
+
+def test_files_hold_everything_and_no_path_of_the_machine(sertool, place):
+    output, predictions = place / "out" / "results.json", place / "predictions.csv"
+    result = sertool(*CALL, "--snr", "0", "--estoi", "-o", output, "--predictions", predictions)
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(output.read_text())
+    assert document["command"] == [
+        *("sertool", "evaluate", "metadata.csv", "--model", "tiny", "--noise", "noise", "--snr", "0"),
+        *("--workers", "1", "--estoi", "--output", "out/results.json", "--predictions", "predictions.csv"),
+    ]
+    assert set(document["conditions"][0]["speech"]) == {"pesq_wb", "stoi", "si_sdr", "estoi"}
+    assert document["conditions"][0]["n"] == 3
+    assert str(place) not in output.read_text() + predictions.read_text()
+    assert list(pd.read_csv(predictions)["file"]) == ["u0.wav", "u1.wav", "u2.wav"]
+    again = sertool(*CALL, "--snr", "0", "-o", output)
+    assert again.exit_code == 2
+    assert "exists already" in again.stderr
+
+
+def test_without_snr_clean_speech_and_0_db(sertool, place):
+    lines = sertool(*CALL, "--json", "--no-speech-metrics").stdout.splitlines()
+    assert [json.loads(line)["condition"] for line in lines[1:]] == ["clean", "0 dB"]
+
+
+def test_without_a_manifest_the_sample_corpus(sertool, place):
+    result = sertool("evaluate", "--snr", "0", "--no-speech-metrics", "--json", "--workers", "1")
+    assert result.exit_code == 0, result.stderr
+    origin, condition = map(json.loads, result.stdout.splitlines())
+    assert condition["n"] > 0
+    assert origin["noise"]["recordings"] > 0
+    assert origin["data"]["excluded"]["happiness"] > 0  # a category this model does not know
+
+
+def test_utterances_that_fail_are_listed_and_the_exit_code_is_1(sertool, place):
+    (place / "u1.wav").write_text("no audio")
+    result = sertool(*CALL, "--snr", "0", "--no-speech-metrics", "--json")
+    assert result.exit_code == 1
+    assert "failed: u1.wav" in result.stderr
+    assert "1 of 3 inputs failed" in result.stderr
+    assert json.loads(result.stdout.splitlines()[1])["n"] == 2
+
+
+def test_seen_audio_stops_unless_allowed_and_is_said(sertool, place, assert_one_line):
+    (place / "tiny" / "seen_audio.txt").write_text(audio_digest(place / "u2.wav") + "\n")
+    assert_one_line(sertool(*CALL, "--snr", "0"), "1 of the 3 test utterances", "u2.wav", "--allow-seen")
+    call = (*CALL, "--snr", "0", "--allow-seen", "--no-speech-metrics")
+    assert "learned from 1 of these 3" in sertool(*call).stdout
+    assert all(json.loads(line)["seen_utterances"] == 1 for line in sertool(*call, "--json").stdout.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--snr", "loud"), ("'loud' is not an SNR",)),
+        (("--snr", "0:5"), ("range",)),
+        (("--snr", "0", "--kind", "rain"), ("no noise of kind rain", "hiss")),
+        (("--snr", "0", "--split", "dev"), ("split 'dev'",)),
+        (("--snr", "0", "--estoi", "--no-speech-metrics"), ("--estoi",)),
+        (("--snr", "0", "--on-unknown", "drop"), ("drop",)),
+    ],
+)
+def test_bad_calls_end_in_one_line(sertool, place, assert_one_line, arguments, words):
+    assert_one_line(sertool(*CALL, *arguments), *words)
+
+
+def test_unknown_categories_can_be_an_error(sertool, place, assert_one_line):
+    table = pd.read_csv(place / "metadata.csv").assign(emotion=["anger", "boredom", "sadness"])
+    table.to_csv(place / "metadata.csv", index=False)
+    assert_one_line(sertool(*CALL, "--snr", "0", "--on-unknown", "error"), "boredom")
+
+
+def test_noise_and_labels_that_are_missing(sertool, place, assert_one_line):
+    assert_one_line(sertool("evaluate", "metadata.csv", "--model", "tiny", "--snr", "0"), "needs noise", "--noise")
+    assert_one_line(sertool("evaluate", "metadata.csv", "--model", "tiny", "--kind", "rain"), "--noise")
+    pd.read_csv(place / "metadata.csv").drop(columns="emotion").to_csv(place / "metadata.csv", index=False)
+    assert_one_line(sertool(*CALL, "--snr", "0"), "no column 'emotion'")

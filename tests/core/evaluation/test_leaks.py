@@ -1,0 +1,65 @@
+"""What a model must not have heard stops an evaluation, or is said."""
+
+import pytest
+
+from sertool.core.audio.files import audio_digest
+from sertool.core.corpus.manifest import Manifest
+from sertool.core.corpus.mixing import parse_snr
+from sertool.core.corpus.mixtures import MixtureRequest, make_mixtures, open_plan
+from sertool.core.corpus.noise import NoiseSet
+from sertool.core.errors import InputError
+from sertool.core.evaluation.by_snr import evaluate
+from sertool.core.evaluation.protocol import Protocol
+
+
+def test_test_utterances_among_seen_audio_stop_the_evaluation(corpus, noise, tmp_path, protocol, make_run):
+    seen = audio_digest(corpus.parent / "s1/u3.wav")
+    run = make_run(tmp_path / "run", seen=["0" * 32, seen])
+    with pytest.raises(InputError, match=r"learned from 1 of the 6 test utterances, first s1/u3.wav.*--allow-seen"):
+        evaluate(corpus, run, protocol(noise, measures=()))
+    results = evaluate(corpus, run, protocol(noise, measures=(), allow_seen=True))
+    assert results.provenance["seen_utterances"] == 1
+    assert any("learned from 1 of these 6" in note for note in results.notes)
+    assert set(results.table.loc[results.table["seen"], "file"]) == {"s1/u3.wav"}
+
+
+def test_a_model_without_its_run_cannot_rule_a_leak_out_and_says_so(corpus, noise, tmp_path, protocol, save_model):
+    results = evaluate(corpus, save_model(tmp_path / "bare"), protocol(noise, measures=()))
+    assert results.provenance["seen_utterances"] is None
+    assert any("does not say what it learned from" in note for note in results.notes)
+
+
+def test_a_run_that_lost_its_list_of_seen_audio_is_refused(corpus, noise, tmp_path, protocol, make_run):
+    run = make_run(tmp_path / "run")
+    (run / "seen_audio.txt").unlink()
+    with pytest.raises(InputError, match="seen_audio"):
+        evaluate(corpus, run, protocol(noise))
+
+
+@pytest.mark.parametrize("shared", ["kind", "recording", "nothing"])
+def test_noise_of_training_is_refused_where_unseen_noise_is_asked_for(
+    corpus, noise, tmp_path, shared, protocol, make_run
+):
+    digests = NoiseSet.read(noise).file_digests()
+    record = {
+        "kind": {"kinds": ["HUM"], "file_digests": []},
+        "recording": {"kinds": ["rain"], "file_digests": [digests["hiss/1.wav"]]},
+        "nothing": {"kinds": ["rain"], "file_digests": ["0" * 64]},
+    }[shared]
+    run = make_run(tmp_path / "run", noise=record)
+    wanted = protocol(noise, measures=(), unseen_noise=True)
+    if shared == "nothing":
+        assert evaluate(corpus, run, wanted).provenance["noise"]["checked_against_training"]
+        return
+    with pytest.raises(InputError, match=r"hum" if shared == "kind" else r"hiss/1\.wav"):
+        evaluate(corpus, run, wanted)
+
+
+def test_a_clean_reference_the_model_learned_from_counts_as_seen(corpus, noise, tmp_path, make_run):
+    test = Manifest.read(corpus).split("test")
+    request = MixtureRequest(test, NoiseSet.read(noise), parse_snr(["10"]), audio_format="flac")
+    report = make_mixtures(open_plan(request, tmp_path / "noisy"))
+    clean = Manifest.read(report.manifest_path).paths("clean_file")[0]
+    run = make_run(tmp_path / "run", seen=[audio_digest(clean)])
+    with pytest.raises(InputError, match="learned from 1 of the 6"):
+        evaluate(report.manifest_path, run, Protocol())

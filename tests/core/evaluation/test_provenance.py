@@ -1,0 +1,34 @@
+"""What results say of their origin."""
+
+import json
+from importlib.metadata import version
+
+from sertool.core.evaluation.by_snr import prepare_evaluation
+from sertool.core.evaluation.provenance import portable
+from sertool.core.training.recipe import Recipe
+
+
+def test_no_path_of_the_machine_is_kept(tmp_path):
+    tree = {"a": [str(tmp_path / "runs" / "x"), "/elsewhere/noise"], "b": ("../shared", "word", 1, None, True)}
+    assert portable(tree, tmp_path) == {"a": ["runs/x", "noise"], "b": ["../shared", "word", 1, None, True]}
+
+
+def test_origin_names_data_model_noise_and_versions(corpus, noise, run, protocol):
+    provenance = prepare_evaluation(corpus, run, protocol(noise, seed=7)).provenance
+    assert provenance["seed"] == 7
+    assert provenance["data"] == {
+        "manifest": "metadata.csv",
+        "utterances": 6,
+        "speakers": 2,
+        "utterances_of_unknown_speakers": 0,
+        "excluded": {},
+        "absent_categories": [],
+    }
+    assert provenance["noise"]["kinds"] == ["hiss", "hum"]
+    assert provenance["noise"]["recordings"] == 3
+    assert provenance["model"]["name"] == "tiny"
+    assert provenance["model"]["categories"] == ["anger", "neutral", "sadness"]
+    assert provenance["model"]["recipe"]["seed"] == Recipe().seed
+    assert provenance["versions"]["pystoi"] == version("pystoi")
+    assert str(corpus.parent) not in json.dumps(provenance)
+    assert provenance["seen_utterances"] == 0

@@ -1,0 +1,86 @@
+"""Recipes: file, then flags; a misspelt key names the nearest one; stored and read back the same."""
+
+import pytest
+
+from sertool.core.errors import InputError
+from sertool.core.training.recipe import known_keys, make_recipe, read_recipe, read_stages, Recipe, write_recipe
+
+
+def test_flags_come_after_the_file_and_the_file_after_the_base(tmp_path):
+    file = tmp_path / "r.yaml"
+    file.write_text("seed: 3\noptimisation: {epochs: 7}\n")
+    base = {"tasks": ["enhancement"], "optimisation": {"epochs": 9, "batch_size": 4}}
+    recipe = read_recipe(file, {"seed": 5}, base=base)
+    assert (recipe.seed, recipe.optimisation.epochs, recipe.optimisation.batch_size) == (5, 7, 4)
+    assert recipe.tasks == ("enhancement",)
+
+
+@pytest.mark.parametrize(
+    ("tree", "nearest"),
+    [
+        ({"sed": 1}, "seed"),
+        ({"optimisation": {"epoch": 3}}, "optimisation.epochs"),
+        ({"noise": {"snr": [0]}}, "noise.snr_db"),
+        ({"encoder": {"compact": {"dims": 3}}}, "encoder.compact.dim"),
+        ({"optimization": {"epochs": 3}}, "optimisation"),
+    ],
+)
+def test_a_misspelt_key_names_the_nearest(tree, nearest):
+    with pytest.raises(InputError, match=f"nearest known one is '{nearest}'"):
+        make_recipe(tree)
+
+
+@pytest.mark.parametrize(
+    ("tree", "named"),
+    [
+        ({"optimisation": {"epochs": 0}}, r"optimisation\.epochs"),
+        ({"tasks": []}, "tasks"),
+        ({"seed": "x"}, "seed"),
+        ({"schedule": "upwards"}, "schedule"),
+        ({"schedule": [{"train": ["brain"], "epochs": 1}]}, "schedule"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_named(tree, named):
+    with pytest.raises(InputError, match=named):
+        make_recipe(tree)
+
+
+@pytest.mark.parametrize("text", ["a: [", "- 1\n- 2\n", "42", "\x00"])
+def test_what_is_no_recipe_is_refused(tmp_path, text):
+    file = tmp_path / "r.yaml"
+    file.write_text(text)
+    with pytest.raises(InputError, match="expected|mend"):
+        read_recipe(file)
+
+
+def test_stored_and_read_back_the_same(tmp_path):
+    recipe = make_recipe({"schedule": [{"train": ["heads"], "epochs": 2, "rate": 0.5}], "noise": {"source": "x"}})
+    write_recipe(recipe, tmp_path / "r.yaml")
+    assert read_recipe(tmp_path / "r.yaml") == recipe
+
+
+def test_a_new_encoder_never_rests_at_random_unless_asked_to():
+    new, learned = make_recipe({}), make_recipe({"encoder": {"name": "runs/x"}})
+    assert len(new.stages()) == 1 and "front-end" in new.stages()[0].train
+    assert len(learned.stages()) == 3 and all("front-end" not in stage.train for stage in learned.stages())
+
+
+def test_a_schedule_is_a_word_or_a_file(tmp_path):
+    file = tmp_path / "stages.yaml"
+    file.write_text("- {train: [heads], epochs: 1}\n- {train: [heads, encoder-upper], epochs: 2}\n")
+    assert read_stages("cascade") == "cascade"
+    stages = read_recipe(None, {"schedule": read_stages(str(file))}).stages()
+    assert [stage.epochs for stage in stages] == [1, 2]
+    with pytest.raises(InputError, match="heads-then-all"):
+        read_stages("downwards")
+
+
+def test_every_setting_is_explained():
+    import inspect
+
+    from sertool.core.training import recipe as module
+
+    source = inspect.getsource(module)
+    assert len(known_keys(Recipe)) > 30
+    for section in ("Data", "Noise", "Encoder", "Enhancement", "Optimisation"):
+        assert f'class {section}(_Section):\n    """' in source
