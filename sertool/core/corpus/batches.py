@@ -81,12 +81,12 @@ class Augmentation:
     """How training utterances are varied as they are read; everything off is how dev utterances are read.
 
     Attributes:
-        max_s: longest utterance in seconds; longer ones are cut at a random place.
+        max_s: longest utterance in seconds; longer ones are cut at a random place. None leaves them whole.
         speed_change: largest share by which speech is played faster or slower.
         clean_share: share of utterances left without noise.
     """
 
-    max_s: float
+    max_s: float | None = None
     speed_change: float = 0.0
     clean_share: float = 0.0
 
@@ -116,6 +116,8 @@ class UtteranceDataset(Dataset):
             factor = 1 + self.augmentation.speed_change * (2 * speed - 1)
             clean = resample(clean, round(SAMPLE_RATE * factor), SAMPLE_RATE)
         noisy, clean = self._mix(clean, key, pick, path, leave_clean=clean_draw < self.augmentation.clean_share)
+        if self.augmentation.max_s is None:
+            return pick.index, noisy, clean, float(crop_position)
         longest = round(self.augmentation.max_s * SAMPLE_RATE)
         start = int(cut * max(0, len(clean) - longest + 1))
         window = slice(start, start + longest)

@@ -73,11 +73,13 @@ def load_weights(model: nn.Module, folder: Path | str) -> nn.Module:
     expected = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            found = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}
+            names = file.keys()
+            found = {name: list(file.get_slice(name).get_shape()) for name in names}
         if found != expected:
             odd = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
             raise InputError(
-                f"{path}: does not fit {CONFIG_NAME} ({len(odd)} tensors differ, first '{odd[0]}'): copy both from one run"
+                f"{path}: does not fit {CONFIG_NAME} ({len(odd)} tensors differ, first '{odd[0]}'): "
+                "copy both from one run"
             )
         weights = load_file(path)
     except (safetensors.SafetensorError, OSError) as error:

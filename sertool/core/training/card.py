@@ -22,7 +22,8 @@ def write_card(run: "Run", recipe: "Recipe", inputs: "Inputs", summary: dict[str
         f"A shared model of sertool for {' and '.join(recipe.tasks)}, trained with seed {recipe.seed}.",
         "",
         "## Data",
-        f"- Manifests: {manifests}; {len(inputs.train)} utterances ({seconds / 3600:.2f} h) to train, {len(inputs.dev)} to choose the epoch.",
+        f"- Manifests: {manifests}.",
+        f"- {len(inputs.train)} utterances ({seconds / 3600:.2f} h) to train, {len(inputs.dev)} to choose the epoch.",
         f"- Noise of training: {', '.join(inputs.noise_kinds) or 'none'}.",
         *(
             [f"- Utterances of each class: {', '.join(f'{name} {count}' for name, count in inputs.counts.items())}."]
@@ -38,12 +39,14 @@ def write_card(run: "Run", recipe: "Recipe", inputs: "Inputs", summary: dict[str
         f"- Schedule: {stages}.",
         "",
         "## Scores on the dev split",
-        f"Best of {sum(stage.epochs for stage in recipe.stages())} epochs: epoch {summary['best_epoch']}. It was chosen by these numbers, so they flatter it.",
+        f"Best epoch: {summary['best_epoch']} of {sum(stage.epochs for stage in recipe.stages())}, counted from 0.",
+        "It was chosen by these numbers, so they flatter it.",
         "",
         *[f"- {name}: {value:.3f}" for name, value in summary["dev"].items() if name != "score"],
         "",
         "## Limits",
-        "Run `sertool evaluate` on speakers and noise it has never heard before trusting it. Labels of acted speech are not feelings.",
+        "Run `sertool evaluate` on speakers and noise it has never heard before trusting it.",
+        "Labels of acted speech are not feelings.",
         "",
     ]
     (run.folder / "README.md").write_text("\n".join(lines), encoding="utf-8")

@@ -83,7 +83,8 @@ def read_inputs(recipe: Recipe) -> Inputs:
     missing = [name for name, count in counts.items() if not count]
     if missing:
         raise InputError(
-            f"no training utterance is labelled '{missing[0]}'; expected some of each class: leave it out of emotion.categories"
+            f"no training utterance is labelled '{missing[0]}'; expected some of each class: "
+            "leave it out of emotion.categories"
         )
     seen = _digests(np.concatenate([train_utterances.paths, dev_utterances.paths]))
     seen |= parent.seen_audio if parent else set()
@@ -167,7 +168,8 @@ def _categories(recipe: Recipe, train: list[Manifest]) -> tuple[str, ...]:
     if recipe.emotion.categories != "auto":
         if not recipe.emotion.categories and not recipe.emotion.attributes:
             raise InputError(
-                "the emotion task has neither categories nor attributes; expected one: set emotion.categories or emotion.attributes"
+                "the emotion task has neither categories nor attributes; expected one: "
+                "set emotion.categories or emotion.attributes"
             )
         return recipe.emotion.categories
     found: set[str] = set()

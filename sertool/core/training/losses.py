@@ -69,7 +69,7 @@ def ccc(predicted: Tensor, true: Tensor) -> Tensor:
 
 
 def ccc_gradient(predicted: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the loss mean(1 - CCC) over all gathered rows, and its gradient with respect to each prediction, (N, A)."""
+    """Return the loss mean(1 - CCC) over all gathered rows, and its gradient by each prediction, (N, A)."""
     leaf = predicted.detach().float().requires_grad_()
     with torch.enable_grad():
         loss = (1 - ccc(leaf, true)).mean()

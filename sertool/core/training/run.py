@@ -56,7 +56,8 @@ class Run:
         path = self.folder / SEEN_NAME
         if not path.is_file():
             raise InputError(
-                f"{self.folder}: holds no {SEEN_NAME}; expected the whole run, not its model alone: name the run's folder"
+                f"{self.folder}: holds no {SEEN_NAME}; expected the whole run, not its model alone: "
+                "name the run's folder"
             )
         return frozenset(path.read_text(encoding="utf-8").split())
 
@@ -111,7 +112,8 @@ def begin_run(folder: Path, recipe: Recipe, identity: dict[str, str], about: dic
         differing = _differences(record.get("inputs", {}), wanted)
         if differing:
             raise InputError(
-                f"{folder}: holds a run of other inputs ({', '.join(differing[:4])} differ): choose another folder, or add --overwrite"
+                f"{folder}: holds a run of other inputs ({', '.join(differing[:4])} differ): "
+                "choose another folder, or add --overwrite"
             )
         return Run(folder, folder / "model", record)
     if folder.exists() and any(folder.iterdir()):

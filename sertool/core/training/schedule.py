@@ -4,6 +4,7 @@ The published code trains the heads first and then everything; the paper's exact
 three stages and their shares of the epochs are ours.
 """
 
+import itertools
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
@@ -92,7 +93,7 @@ def _parameters(*modules: nn.Module) -> Iterator[nn.Parameter]:
 def _shares(epochs: int, shares: tuple[float, ...]) -> list[int]:
     """Cut epochs by cumulative shares, rounded, so that they always add up."""
     edges = [round(epochs * sum(shares[:i])) for i in range(len(shares))] + [epochs]
-    return [end - start for start, end in zip(edges, edges[1:], strict=False)]
+    return [end - start for start, end in itertools.pairwise(edges)]
 
 
 def _stages(*plan: tuple[tuple[Part, ...], int]) -> tuple[Stage, ...]:

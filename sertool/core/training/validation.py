@@ -21,7 +21,7 @@ BATCH_S = 120.0
 
 @torch.inference_mode()
 def validate(
-    model: SharedModel, inputs: Inputs, recipe: Recipe, accelerator: Accelerator, *, stop: Callable[[], None]
+    model: SharedModel, inputs: Inputs, recipe: Recipe, accelerator: Accelerator, *, between: Callable[[], None]
 ) -> dict[str, float]:
     """Score a model on every dev utterance at every dev SNR.
 
@@ -30,22 +30,21 @@ def validate(
         inputs: the dev split and its noise.
         recipe: of the run.
         accelerator: splits the batches over the processes.
-        stop: called between batches; may raise to end early.
+        between: called between batches; may raise to end early.
 
     Returns:
         By name: `f1_macro` and `ua` over all SNRs pooled, `ccc_<attribute>`, `l1` per bin, and `score`, by which the
         best epoch is chosen (higher is better): the mean of F1-macro and the CCCs there are, or else minus L1.
     """
     model.eval()
-    augmentation = Augmentation(max_s=float("inf") if recipe.data.max_s is None else 1e6)
-    dataset = UtteranceDataset(inputs.dev, inputs.dev_mixer, augmentation, recipe.seed)
+    dataset = UtteranceDataset(inputs.dev, inputs.dev_mixer, Augmentation(), recipe.seed)
     batches = plan_by_length(inputs.dev.durations_s, batch_s=BATCH_S)
     plan = [[Pick(int(i), 0, snr) for i in batch] for snr in inputs.dev_snrs for batch in batches]
     mine = plan[accelerator.process_index :: accelerator.num_processes]
     rows: list[tuple] = []
     total = torch.zeros(2, dtype=torch.float64)
     for batch in load_batches(dataset, mine, workers=recipe.data.workers):
-        stop()
+        between()
         batch = batch.to(accelerator.device)
         with accelerator.autocast():
             output = model(batch.noisy, batch.lengths)

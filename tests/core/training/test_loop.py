@@ -11,18 +11,13 @@ import torch
 from safetensors.torch import load_file
 
 from sertool.core.errors import InputError
-from sertool.core.training import loop
 from sertool.core.training.inputs import read_inputs
-from sertool.core.training.loop import (
-    StopFlag,
-    Training,
-    _accelerator,
-    build_model,
-    finish_update_on_interrupt,
-    train_run,
-)
+from sertool.core.training.interrupt import StopFlag, finish_update_on_interrupt
+from sertool.core.training.loop import Training, train_run
 from sertool.core.training.recipe import make_recipe
+from sertool.core.training.reporter import Silent
 from sertool.core.training.run import begin_run, open_run
+from sertool.core.training.setup import build_model, make_accelerator
 
 RATE = 16000
 
@@ -104,7 +99,7 @@ def test_it_learns_to_tell_high_from_low(corpus, tmp_path):
     assert lines[-1]["train"]["enhancement"] < 0.7 * lines[0]["train"]["enhancement"]
 
 
-class StopAfter(loop.Silent):
+class StopAfter(Silent):
     """Presses Ctrl-C after so many updates."""
 
     def __init__(self, updates):
@@ -162,7 +157,7 @@ def test_accumulation_changes_no_gradient(corpus, tmp_path, attributes):
         )
         inputs = read_inputs(recipe)
         run = begin_run(tmp_path / f"{steps}", recipe, inputs.identity, {})
-        training = Training(recipe, inputs, run, _accelerator(recipe), loop.Silent(), StopFlag())
+        training = Training(recipe, inputs, run, make_accelerator(recipe), Silent(), StopFlag())
         training._enter(0, resume=False)
         training._step = lambda losses: None
         parts = next(training._load([np.arange(6)], 0))

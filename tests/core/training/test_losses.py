@@ -1,5 +1,7 @@
 """Losses against torch, torchmetrics and the definition; the same however the batch is cut."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -45,7 +47,7 @@ def test_parts_add_up_to_the_whole_batch(cuts):
     whole = torch.nn.functional.cross_entropy(logits, labels, weight=weights, ignore_index=-1)
     edges = [0, *sorted(set(cuts)), 8]
     denominator = cross_entropy_denominator(labels, weights)
-    parts = [cross_entropy_sum(logits[a:b], labels[a:b], weights) for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [cross_entropy_sum(logits[a:b], labels[a:b], weights) for a, b in pairwise(edges)]
     torch.testing.assert_close(sum(parts) / denominator, whole)
 
 

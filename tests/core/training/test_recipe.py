@@ -3,7 +3,7 @@
 import pytest
 
 from sertool.core.errors import InputError
-from sertool.core.training.recipe import known_keys, make_recipe, read_recipe, read_stages, Recipe, write_recipe
+from sertool.core.training.recipe import Recipe, known_keys, make_recipe, read_recipe, read_stages, write_recipe
 
 
 def test_flags_come_after_the_file_and_the_file_after_the_base(tmp_path):
@@ -49,7 +49,7 @@ def test_a_value_that_does_not_fit_is_named(tree, named):
 def test_what_is_no_recipe_is_refused(tmp_path, text):
     file = tmp_path / "r.yaml"
     file.write_text(text)
-    with pytest.raises(InputError, match="expected|mend"):
+    with pytest.raises(InputError, match=r"expected|mend"):
         read_recipe(file)
 
 
