@@ -14,7 +14,7 @@ CAVEAT = (
     "(one seed, {n} test utterances a row)."
 )
 
-TITLE = "Test voices and noises were not heard in training; UA by chance 0.25; → enhanced"
+TITLE = "Voices and noises unheard in training (UA by chance 0.25; before → after)"
 
 
 def demo(

@@ -1,5 +1,6 @@
 """`sertool train`: the shared model on a corpus, into a run folder."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -145,7 +146,9 @@ def with_sample(recipe: Any) -> Any:
 
 
 def finish(run: Any, as_json: bool) -> None:
-    """Print where the run lies, and how good it is."""
+    """Print where the run lies, and how good it is; of several processes only the first one speaks."""
+    if os.environ.get("RANK", "0") != "0":
+        return
     summary = run.record["summary"]
     if as_json:
         console.json_line({"run": str(run.folder), **summary})

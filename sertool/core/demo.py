@@ -60,7 +60,7 @@ class Settings:
     """
 
     seed: int = 0
-    epochs: int = 66
+    epochs: int = 90
     dim: int = 64
     layers: int = 4
     hidden: int = 64
@@ -162,8 +162,8 @@ def demo_recipe(name: str, settings: Settings) -> Recipe:
             # Files this small are read faster than a process to read them is started.
             "data": {"manifests": [str(sample_manifest())], "workers": 0},
             "noise": noise if name == "trained-in-noise" else {},
-            "encoder": {"compact": {"dim": settings.dim, "layers": settings.layers, "dropout": 0.0}},
-            "emotion": {"hidden": 128, "dropout": 0.1},
+            "encoder": {"compact": {"dim": settings.dim, "layers": settings.layers, "dropout": 0.1}},
+            "emotion": {"hidden": 128, "dropout": 0.2},
             "enhancement": {"projection": settings.hidden, "hidden": settings.hidden, "crop_s": 0.64},
             "optimisation": {"learning_rate": 3e-3, "encoder_rate": 1.0, "batch_size": 16, "warmup_updates": 20},
         }

@@ -29,9 +29,10 @@ def test_a_finished_demo_is_shown_again(sertool, finished):
     done = sertool("demo", "-o", "shown", "--seed", 3)
     assert done.exit_code == 0
     assert "is finished" in done.stderr
-    rows = [line.split() for line in done.stdout.splitlines() if line.startswith("trained-")]
-    assert [row[0] for row in rows] == [MODELS[0]] * 2 + [MODELS[1]] * 2
-    assert all({"32", "0.12", "0.46", "1.23", "0.0", "2.3", "–"} <= set(row) for row in rows)
+    rows = [line for line in done.stdout.splitlines() if " 32 " in line and "→" in line]
+    assert [row.split()[0] for row in rows] == ["clean", "clean", "in", "in"]
+    assert all({"0.12", "0.46", "1.23", "0.0", "2.3", "–"} <= set(row.split()) for row in rows)
+    assert all(len(line) <= 80 for line in rows)
     assert "supports no claim" in done.stdout and "32 test utterances" in done.stdout
     assert all(f"shown/{name}" in done.stdout for name in LAYOUT)
 

@@ -22,7 +22,7 @@ from sertool.core.training.interrupt import StopFlag, finish_update_on_interrupt
 from sertool.core.training.losses import ccc_gradient
 from sertool.core.training.recipe import Recipe
 from sertool.core.training.reporter import Reporter, Silent
-from sertool.core.training.run import Run, begin_run, finish_run, remove_run, write_seen
+from sertool.core.training.run import Run, begin_run, finish_run, open_run, remove_run, write_seen
 from sertool.core.training.schedule import freeze_for
 from sertool.core.training.setup import build_model, make_accelerator, make_objective, make_optimizer
 from sertool.core.training.state import load_state, read_counters, save_state
@@ -46,11 +46,10 @@ def train_run(recipe: Recipe, folder: Path | str, *, overwrite: bool = False, re
         SertoolError: the loss stopped being a number.
         KeyboardInterrupt: stopped by Ctrl-C, after the state was saved.
     """
-    folder, reporter = Path(folder), reporter or Silent()
-    inputs = read_inputs(recipe)
+    folder, inputs, accelerator = Path(folder), read_inputs(recipe), make_accelerator(recipe)
+    reporter = reporter if reporter and accelerator.is_main_process else Silent()
     for line in inputs.notes:
         reporter.note(line)
-    accelerator = make_accelerator(recipe)
     if accelerator.is_main_process:
         if overwrite:
             remove_run(folder)
@@ -67,9 +66,9 @@ def train_run(recipe: Recipe, folder: Path | str, *, overwrite: bool = False, re
         summary = training.go()
     if accelerator.is_main_process:
         write_card(run, recipe, inputs, summary)
-        run = finish_run(run, summary)
+        finish_run(run, summary)
     accelerator.wait_for_everyone()
-    return run
+    return open_run(folder)
 
 
 class Training:
@@ -87,6 +86,7 @@ class Training:
         self.recipe, self.inputs, self.run = recipe, inputs, run
         self.accelerator, self.reporter, self.stop = accelerator, reporter, stop
         self.bare = build_model(recipe, inputs).to(accelerator.device)
+        self.model = self.stepper = None
         self.objective = make_objective(recipe, inputs, accelerator.device)
         augmentation = Augmentation(recipe.data.max_s, recipe.data.speed_change, recipe.noise.clean_share)
         self.dataset = UtteranceDataset(inputs.train, inputs.train_mixer, augmentation, recipe.seed)
@@ -128,6 +128,8 @@ class Training:
             freeze_for(self.stages[stage_index if within else stage_index - 1], self.bare)
             load_state(self.run.folder / "last", model=self.bare, optimizer=stored)
             freeze_for(self.stage, self.bare)
+        # The wrapper of the stage before must go first: its hooks would still answer to the same parameters' gradients.
+        self.model, self.stepper = self.accelerator.free_memory(self.model, self.stepper)
         self.model, self.stepper = self.accelerator.prepare(self.bare, self.optimizer)
 
     def _epoch(self, epoch: int) -> None:

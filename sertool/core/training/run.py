@@ -130,11 +130,9 @@ def write_seen(folder: Path, digests: frozenset[str]) -> None:
     _replace(folder / SEEN_NAME, "".join(f"{digest}\n" for digest in sorted(digests)))
 
 
-def finish_run(run: Run, summary: dict[str, Any]) -> Run:
+def finish_run(run: Run, summary: dict[str, Any]) -> None:
     """Mark a run finished."""
-    record = {**run.record, "state": "finished", "summary": summary}
-    _write_json(run.folder / RECORD_NAME, record)
-    return Run(run.folder, run.model_folder, record)
+    _write_json(run.folder / RECORD_NAME, {**run.record, "state": "finished", "summary": summary})
 
 
 def remove_run(folder: Path) -> None:
