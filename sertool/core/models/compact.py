@@ -11,8 +11,13 @@ from sertool.core.audio.files import SAMPLE_RATE
 from sertool.core.audio.spectra import N_FFT, NUM_BINS, centred_stft, frame_mask, stft_frames
 from sertool.core.models.config import CompactConfig
 
-LOG_FLOOR = 1e-4
-"""Added to mel energies before the logarithm: 40 dB below a frame of a standardised utterance's mean power or so."""
+LOG_FLOOR = 1e-5
+"""Added to mel energies before the logarithm: about 46 dB below a standardised utterance's mean, so that the pauses of
+clean speech do not look like nothing else."""
+
+LOG_CENTRE, LOG_SPREAD = -4.0, 3.0
+"""About the mean and deviation of log-mel energies of speech in noise; what is fed in is centred on the one and divided
+by the other, with fixed numbers, so that a frame does not depend on the rest of its utterance."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +78,11 @@ class CompactEncoder(nn.Module):
         return EncoderOutput(hidden_states=tuple(states), frame_lengths=frame_lengths)
 
     def log_mel(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Return log-mel energies at 100 Hz, (B, T, mels), and each utterance's frames, (B,)."""
+        """Return centred log-mel energies at 100 Hz, (B, T, mels), and each utterance's frames, (B,)."""
         with torch.autocast(waveform.device.type, enabled=False):
             power = centred_stft(waveform.float(), lengths, self.window).abs().square() / N_FFT
             energies = torch.log(power @ self.mel_filters + LOG_FLOOR)
-        return energies, stft_frames(lengths)
+        return (energies - LOG_CENTRE) / LOG_SPREAD, stft_frames(lengths)
 
 
 def mel_filters(mels: int) -> Tensor:
