@@ -7,11 +7,13 @@ voices of the sample corpus are synthetic: the demo shows the way and supports n
 import dataclasses
 import json
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+
+import torch
 
 from sertool.core.audio.files import read_audio, read_audio_native, write_audio
 from sertool.core.corpus.manifest import Manifest
@@ -135,14 +137,26 @@ def run_demo(
         return DemoResult(folder, record["table"], record["example"], was_finished=True)
     _mix(folder / "mixtures", settings, watcher, overwrite=overwrite)
     table: list[dict[str, Any]] = []
-    for name in MODELS:
-        train_run(demo_recipe(name, settings), folder / name, reporter=watcher.training(_spoken(name)))
+    with _one_thread():
+        for name in MODELS:
+            train_run(demo_recipe(name, settings), folder / name, reporter=watcher.training(_spoken(name)))
     for name in MODELS:
         conditions = _evaluate(folder, name, settings, watcher, workers=workers or default_workers())
         table += [{"model": name, **_row(condition)} for condition in conditions]
     example = _enhance_example(folder)
     _write_record(folder, record | {"state": "finished", "table": table, "example": example})
     return DemoResult(folder, table, example, was_finished=False)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Train in one thread: the same model whatever the number of cores, and at this size hardly slower."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def demo_recipe(name: str, settings: Settings) -> Recipe:

@@ -1,0 +1,22 @@
+"""Every number of the README's tables stands in the JSON that a command wrote."""
+
+import importlib.util
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_readmes_tables_are_those_of_the_results():
+    spec = importlib.util.spec_from_file_location("tables", ROOT / "examples" / "tables.py")
+    tables = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tables)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    between = readme.split(tables.BEGIN)[1].split(tables.END)[0]
+    assert between == tables.tables(ROOT / "examples" / "results")
+
+
+def test_results_say_how_they_were_made_and_nothing_of_the_machine():
+    for path in (ROOT / "examples" / "results").glob("*.json"):
+        text = path.read_text(encoding="utf-8")
+        assert '"command"' in text and '"versions"' in text and '"seed"' in text, path.name
+        assert '"/' not in text, f"{path.name} holds an absolute path"
