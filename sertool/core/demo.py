@@ -62,7 +62,7 @@ class Settings:
     """
 
     seed: int = 0
-    epochs: int = 90
+    epochs: int = 75
     dim: int = 64
     layers: int = 4
     hidden: int = 64

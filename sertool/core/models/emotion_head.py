@@ -32,13 +32,17 @@ class AttentiveStatistics(nn.Module):
 class EmotionHead(nn.Module):
     """Recognise categories, attributes or both from one shared pooling.
 
-    Pooling (2D) → Dropout → Linear → LayerNorm → ReLU → Dropout, as in the published head; the attribute output beside
-    the class output is ours.
+    Pooling (2D) → Dropout → Linear → LayerNorm → ReLU → Dropout, as in the published head. Ours are the attribute
+    output beside the class output, and that the pooled statistics are standardised with fixed numbers, taken once from
+    training speech (`pooled_mean`, `pooled_std`): they differ between utterances by much less than from zero, and a
+    head over a frozen encoder otherwise learns very slowly.
     """
 
     def __init__(self, dim: int, config: EmotionConfig) -> None:
         super().__init__()
         self.pooling = AttentiveStatistics(dim)
+        self.register_buffer("pooled_mean", torch.zeros(2 * dim))
+        self.register_buffer("pooled_std", torch.ones(2 * dim))
         self.hidden = nn.Sequential(
             nn.Dropout(config.dropout),
             nn.Linear(2 * dim, config.hidden),
@@ -51,7 +55,13 @@ class EmotionHead(nn.Module):
 
     def forward(self, features: Tensor, frame_lengths: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Map (B, T, D) to class logits (B, C) and attributes (B, A) on the 1–7 scale; None where not trained for."""
-        hidden = self.hidden(self.pooling(features, frame_lengths))
+        pooled = self.pooling(features, frame_lengths)
+        hidden = self.hidden((pooled - self.pooled_mean) / self.pooled_std)
         logits = self.categories(hidden) if self.categories else None
         attributes = MIDPOINT + self.attributes(hidden) if self.attributes else None
         return logits, attributes
+
+    def standardise_pooling(self, pooled: Tensor) -> None:
+        """Take mean and deviation from the pooled statistics of training speech, (N, 2D), N at least 2."""
+        self.pooled_mean.copy_(pooled.mean(0))
+        self.pooled_std.copy_(pooled.std(0).clamp(min=1e-3))

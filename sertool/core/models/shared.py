@@ -17,7 +17,7 @@ from sertool.core.audio.spectra import (
     stft_frames,
     utterance_statistics,
 )
-from sertool.core.models.compact import CompactEncoder
+from sertool.core.models.compact import CompactEncoder, EncoderOutput
 from sertool.core.models.config import SharedConfig
 from sertool.core.models.emotion_head import EmotionHead
 from sertool.core.models.enhancement_head import EnhancementHead, repeat_to_spectrum
@@ -78,8 +78,7 @@ class SharedModel(nn.Module):
         """
         statistics = utterance_statistics(waveform, lengths)
         waveform = standardise(waveform, lengths, statistics)
-        encoded = self.encoder(waveform, lengths)
-        features = {name: layer_sum(encoded.hidden_states) for name, layer_sum in self.layer_sums.items()}
+        encoded, features = self._encode(waveform, lengths)
         logits = attributes = noisy = enhanced = None
         spectrum_lengths = stft_frames(lengths)
         if self.emotion_head:
@@ -94,6 +93,17 @@ class SharedModel(nn.Module):
                 noisy, own = crop_frames(noisy, crop), crop_frames(own, crop)
             enhanced = self.enhancement_head(noisy, own, spectrum_lengths).float() * noisy
         return SharedOutput(logits, attributes, noisy, enhanced, spectrum_lengths, statistics)
+
+    def pool(self, waveform: Tensor, lengths: Tensor) -> Tensor:
+        """Return what the emotion head pools of waveforms (B, S), before it is standardised, (B, 2D)."""
+        waveform = standardise(waveform, lengths, utterance_statistics(waveform, lengths))
+        encoded, features = self._encode(waveform, lengths)
+        return self.emotion_head.pooling(features.get("shared", features.get("emotion")), encoded.frame_lengths)
+
+    def _encode(self, waveform: Tensor, lengths: Tensor) -> tuple[EncoderOutput, dict[str, Tensor]]:
+        """Return the hidden states of standardised waveforms, and the layer sums by name."""
+        encoded = self.encoder(waveform, lengths)
+        return encoded, {name: layer_sum(encoded.hidden_states) for name, layer_sum in self.layer_sums.items()}
 
     def log_spectrum(self, standardised: Tensor, lengths: Tensor) -> Tensor:
         """Return the log1p magnitude of standardised waveforms (B, S), shape (B, T, 201)."""

@@ -24,7 +24,13 @@ from sertool.core.training.recipe import Recipe
 from sertool.core.training.reporter import Reporter, Silent
 from sertool.core.training.run import Run, begin_run, finish_run, open_run, remove_run, write_seen
 from sertool.core.training.schedule import freeze_for
-from sertool.core.training.setup import build_model, make_accelerator, make_objective, make_optimizer
+from sertool.core.training.setup import (
+    build_model,
+    make_accelerator,
+    make_objective,
+    make_optimizer,
+    standardise_pooling,
+)
 from sertool.core.training.state import load_state, read_counters, save_state
 from sertool.core.training.validation import validate
 
@@ -103,7 +109,11 @@ class Training:
 
     def go(self) -> dict[str, Any]:
         """Train to the end and return a summary: best epoch, its dev scores, updates."""
-        self.counters = read_counters(self.run.folder / "last") or self.counters
+        stored = read_counters(self.run.folder / "last")
+        if stored:
+            self.counters = stored
+        elif self.bare.emotion_head:
+            standardise_pooling(self.bare, self.dataset, self.accelerator.device)
         first = self.counters["epochs"]
         self.history.keep(first)
         self.accelerator.wait_for_everyone()

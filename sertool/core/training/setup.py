@@ -1,10 +1,12 @@
 """What a training starts with: model, optimizer, objective and device, each from the recipe."""
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 
 from sertool.core.audio.files import SAMPLE_RATE
 from sertool.core.audio.spectra import HOP
+from sertool.core.corpus.batches import Pick, UtteranceDataset
 from sertool.core.environment import choose_device
 from sertool.core.models.shared import SharedModel
 from sertool.core.randomness import seed_for
@@ -13,6 +15,9 @@ from sertool.core.training.losses import class_weights
 from sertool.core.training.objective import Objective
 from sertool.core.training.recipe import Recipe
 from sertool.core.training.schedule import Stage, freeze_for
+
+POOLING_UTTERANCES = 256
+"""Utterances from which a new emotion head learns the spread of what it pools."""
 
 
 def build_model(recipe: Recipe, inputs: Inputs) -> SharedModel:
@@ -34,6 +39,25 @@ def build_model(recipe: Recipe, inputs: Inputs) -> SharedModel:
         target = model.layer_sums["shared" if "shared" in model.layer_sums else "enhancement"]
         target.load_state_dict(source.state_dict())
     return model
+
+
+@torch.no_grad()
+def standardise_pooling(model: SharedModel, dataset: UtteranceDataset, device: torch.device) -> None:
+    """Let a new emotion head see how its encoder's pooled statistics are spread over noisy training speech.
+
+    Args:
+        model: with an emotion head; put into evaluation mode here.
+        dataset: the training split; evenly spaced utterances of it are heard, at most `POOLING_UTTERANCES`.
+        device: of the model.
+    """
+    model.eval()
+    step = -(-len(dataset) // POOLING_UTTERANCES)
+    chosen = np.argsort(dataset.utterances.durations_s, kind="stable")[::step]
+    pooled = []
+    for part in np.array_split(chosen, -(-len(chosen) // 16)):
+        batch = dataset.collate([dataset[Pick(int(index), 0)] for index in part]).to(device)
+        pooled.append(model.pool(batch.noisy, batch.lengths))
+    model.emotion_head.standardise_pooling(torch.cat(pooled))
 
 
 def make_optimizer(model: SharedModel, stage: Stage, recipe: Recipe) -> torch.optim.Optimizer:

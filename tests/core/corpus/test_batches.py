@@ -98,7 +98,7 @@ def test_passes_hear_other_noise_and_a_named_snr_is_kept(dataset):
 
 
 def test_long_utterances_are_cut_and_speed_changes_length(dataset):
-    index, noisy, clean, _ = dataset(max_s=0.5)[Pick(0, 0)]
+    _, noisy, clean, _ = dataset(max_s=0.5)[Pick(0, 0)]
     assert len(noisy) == len(clean) == 8000
     whole = read_audio(dataset().utterances.paths[0])
     lengths = {len(dataset(speed_change=0.1)[Pick(0, epoch)][2]) for epoch in range(20)}
