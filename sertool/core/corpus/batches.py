@@ -29,12 +29,14 @@ class Utterances:
         durations_s: as their headers say, (N,).
         labels: class indices, int64, (N,); -1 where an utterance has none.
         attributes: float32, (N, A), on the 1–7 scale; NaN where an utterance has none.
+        clean_paths: the clean speech in audio that is noisy already, N; None where noise is mixed in as it is read.
     """
 
     paths: np.ndarray
     durations_s: np.ndarray
     labels: np.ndarray
     attributes: np.ndarray
+    clean_paths: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -111,17 +113,32 @@ class UtteranceDataset(Dataset):
         key = utterance_key(path)
         generator = generator_for("augment", self.seed, pick.epoch, key)
         speed, clean_draw, cut, crop_position = generator.uniform(size=4)
-        clean = read_audio(path)
-        if self.augmentation.speed_change:
-            factor = 1 + self.augmentation.speed_change * (2 * speed - 1)
-            clean = resample(clean, round(SAMPLE_RATE * factor), SAMPLE_RATE)
-        noisy, clean = self._mix(clean, key, pick, path, leave_clean=clean_draw < self.augmentation.clean_share)
+        noisy, clean = self._read(pick, path, key, speed, leave_clean=clean_draw < self.augmentation.clean_share)
         if self.augmentation.max_s is None:
             return pick.index, noisy, clean, float(crop_position)
         longest = round(self.augmentation.max_s * SAMPLE_RATE)
         start = int(cut * max(0, len(clean) - longest + 1))
         window = slice(start, start + longest)
         return pick.index, noisy[window], clean[window], float(crop_position)
+
+    def _read(
+        self, pick: Pick, path: Path, key: str, speed: float, *, leave_clean: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return noisy and clean samples: of a pair of files, or mixed here."""
+        if self.utterances.clean_paths is None:
+            return self._mix(self._hasten(read_audio(path), speed), key, pick, path, leave_clean=leave_clean)
+        noisy, clean = read_audio(path), read_audio(self.utterances.clean_paths[pick.index])
+        if len(noisy) != len(clean):
+            raise InputError(
+                f"{path}: has {len(noisy)} samples, its clean_file {len(clean)}; expected a pair: mix again"
+            )
+        return self._hasten(noisy, speed), self._hasten(clean, speed)
+
+    def _hasten(self, samples: np.ndarray, speed: float) -> np.ndarray:
+        if not self.augmentation.speed_change:
+            return samples
+        factor = 1 + self.augmentation.speed_change * (2 * speed - 1)
+        return resample(samples, round(SAMPLE_RATE * factor), SAMPLE_RATE)
 
     def _mix(
         self, clean: np.ndarray, key: str, pick: Pick, path: Path, *, leave_clean: bool

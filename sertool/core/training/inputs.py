@@ -1,17 +1,14 @@
 """What a recipe names, read and checked before the first step: utterances, noise, classes, an encoder to start from."""
 
-import hashlib
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from sertool.core.audio.files import audio_digest, audio_info
+from sertool.core.audio.files import audio_digest
 from sertool.core.corpus.batches import Utterances
-from sertool.core.corpus.categories import CATEGORIES, select_categories
-from sertool.core.corpus.manifest import Manifest, utterance_key
+from sertool.core.corpus.manifest import Manifest
 from sertool.core.corpus.mixing import Mixer, SnrChoice, parse_snr
 from sertool.core.corpus.noise import NoiseSet, file_digest
 from sertool.core.engine import default_workers, map_tasks
@@ -21,9 +18,7 @@ from sertool.core.models.shared import SharedModel
 from sertool.core.models.storage import WEIGHTS_NAME
 from sertool.core.training.recipe import Recipe
 from sertool.core.training.run import Run, open_run
-
-HELD_OUT = 20
-"""Without a dev split, one utterance in so many is held out to choose the best epoch of a pre-training."""
+from sertool.core.training.utterances import find_categories, list_utterances, read_splits, select
 
 
 @dataclass(frozen=True)
@@ -68,17 +63,17 @@ def read_inputs(recipe: Recipe) -> Inputs:
         InputError: a manifest, the noise or the encoder cannot be used as the recipe says.
     """
     notes: list[str] = []
-    train, dev = _read_splits(recipe, notes)
-    categories = _categories(recipe, train)
+    train, dev = read_splits(recipe, notes)
+    categories = find_categories(recipe, train)
     if categories:
-        train = [_select(manifest, categories, recipe, notes) for manifest in train]
-        dev = [_select(manifest, categories, recipe, notes) for manifest in dev]
+        train = [select(manifest, categories, recipe, notes) for manifest in train]
+        dev = [select(manifest, categories, recipe, notes) for manifest in dev]
     config, start, parent = _model(recipe, categories)
     train_mixer, dev_mixer, dev_snrs = _noise(recipe)
-    kinds, recordings = _heard_noise([train_mixer, dev_mixer], parent)
+    kinds, recordings = _heard_noise([train_mixer, dev_mixer], [*train, *dev], parent)
     attributes = recipe.emotion.attributes if "emotion" in recipe.tasks else ()
-    train_utterances = _utterances(train, categories, attributes)
-    dev_utterances = _utterances(dev, categories, attributes)
+    train_utterances = list_utterances(train, categories, attributes)
+    dev_utterances = list_utterances(dev, categories, attributes)
     counts = {name: int((train_utterances.labels == i).sum()) for i, name in enumerate(categories)}
     missing = [name for name, count in counts.items() if not count]
     if missing:
@@ -86,7 +81,8 @@ def read_inputs(recipe: Recipe) -> Inputs:
             f"no training utterance is labelled '{missing[0]}'; expected some of each class: "
             "leave it out of emotion.categories"
         )
-    seen = _digests(np.concatenate([train_utterances.paths, dev_utterances.paths]))
+    _check_noisy(train_utterances, dev_utterances, train_mixer)
+    seen = _digests(_all_files(train_utterances, dev_utterances)) | _digests_of_sources([*train, *dev])
     seen |= parent.seen_audio if parent else set()
     identity = {"encoder": file_digest(parent.model_folder / WEIGHTS_NAME) if parent else "new"}
     identity |= {f"manifest {Path(name).name}": file_digest(Path(name)) for name in recipe.data.manifests}
@@ -109,106 +105,6 @@ def read_inputs(recipe: Recipe) -> Inputs:
     )
 
 
-def _read_splits(recipe: Recipe, notes: list[str]) -> tuple[list[Manifest], list[Manifest]]:
-    """Return the train and dev parts of the recipe's manifests; nobody may be in both."""
-    if not recipe.data.manifests:
-        raise InputError(
-            "the recipe names no manifest; expected data.manifests: name one, or make one with `sertool corpus`"
-        )
-    manifests = [Manifest.read(name) for name in recipe.data.manifests]
-    if "emotion" in recipe.tasks:
-        train = [manifest.split("train") for manifest in manifests]
-        dev = [manifest.split("dev") for manifest in manifests]
-    else:
-        train, dev = _split_unlabelled(manifests, notes)
-    _check_speakers(train, dev)
-    return train, dev
-
-
-def _split_unlabelled(manifests: list[Manifest], notes: list[str]) -> tuple[list[Manifest], list[Manifest]]:
-    """Take train and dev where there are splits; hold one utterance in twenty out where there are none."""
-    train, dev = [], []
-    for manifest in manifests:
-        if manifest.has("split"):
-            named = manifest.table["split"]
-            train.append(manifest.where(named == "train"))
-            dev.append(manifest.where(named == "dev"))
-            continue
-        keys = [utterance_key(path) for path in manifest.paths()]
-        held = np.array([int(hashlib.sha1(key.encode()).hexdigest(), 16) % HELD_OUT == 0 for key in keys])
-        notes.append(
-            f"{manifest.name} has no splits: {held.sum()} of {len(held)} utterances held out to choose the best epoch"
-        )
-        train.append(manifest.where(~held))
-        dev.append(manifest.where(held))
-    for name, part in (("train", train), ("dev", dev)):
-        if not sum(map(len, part)):
-            raise InputError(
-                f"no utterance is in split '{name}'; expected some: split the corpus with `sertool corpus ... --folds`"
-            )
-    return train, dev
-
-
-def _check_speakers(train: list[Manifest], dev: list[Manifest]) -> None:
-    """Names of speakers mean something within one corpus only: two corpora may both have a speaker "09"."""
-    for learned, held in zip(train, dev, strict=True):
-        if not learned.has("speaker") or not held.has("speaker"):
-            continue
-        both = sorted(set(learned.table["speaker"].dropna()) & set(held.table["speaker"].dropna()))
-        if both:
-            raise InputError(
-                f"{learned.name}: speaker '{both[0]}' is in train and in dev; expected each in one split: "
-                "run `sertool corpus check`"
-            )
-
-
-def _categories(recipe: Recipe, train: list[Manifest]) -> tuple[str, ...]:
-    if "emotion" not in recipe.tasks:
-        return ()
-    if recipe.emotion.categories != "auto":
-        if not recipe.emotion.categories and not recipe.emotion.attributes:
-            raise InputError(
-                "the emotion task has neither categories nor attributes; expected one: "
-                "set emotion.categories or emotion.attributes"
-            )
-        return recipe.emotion.categories
-    found: set[str] = set()
-    for manifest in train:
-        if not manifest.has("emotion") and recipe.emotion.attributes:
-            continue
-        manifest.require("emotion")
-        found |= set(manifest.table["emotion"].dropna())
-    order = {name: i for i, name in enumerate(CATEGORIES)}
-    return tuple(sorted(found, key=lambda name: (order.get(name, len(order)), name)))
-
-
-def _select(manifest: Manifest, categories: tuple[str, ...], recipe: Recipe, notes: list[str]) -> Manifest:
-    chosen, excluded = select_categories(manifest, categories, on_unknown=recipe.data.on_unknown)
-    for name, count in excluded.items():
-        notes.append(f"{manifest.name}: {count} utterances left out, category '{name}'")
-    return chosen
-
-
-def _utterances(manifests: list[Manifest], categories: tuple[str, ...], attributes: tuple[str, ...]) -> Utterances:
-    paths, labels, values = [], [], []
-    index = {name: i for i, name in enumerate(categories)}
-    for manifest in manifests:
-        if not len(manifest):
-            continue
-        paths += [str(path) for path in manifest.paths()]
-        if categories:
-            labels.append(manifest.table["emotion"].map(index).fillna(-1).to_numpy(dtype=np.int64))
-        else:
-            labels.append(np.full(len(manifest), -1))
-        manifest.require(*attributes)
-        columns = [
-            pd.to_numeric(manifest.table[name]).to_numpy(dtype=np.float32, na_value=np.nan) for name in attributes
-        ]
-        values.append(np.stack(columns, axis=1) if columns else np.zeros((len(manifest), 0), np.float32))
-    durations = np.array([audio_info(path).duration_s for path in paths])
-    return Utterances(np.array(paths), durations, np.concatenate(labels).astype(np.int64), np.concatenate(values))
-
-
 def _noise(recipe: Recipe) -> tuple[Mixer | None, Mixer | None, tuple[float, ...]]:
     if recipe.noise.source is None:
         return None, None, (float("nan"),)
@@ -224,13 +120,21 @@ def _noise(recipe: Recipe) -> tuple[Mixer | None, Mixer | None, tuple[float, ...
     return train_mixer, Mixer(dev, SnrChoice(values=dev_choice.values), recipe.seed), dev_choice.values
 
 
-def _heard_noise(mixers: list[Mixer | None], parent: Run | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _heard_noise(
+    mixers: list[Mixer | None], manifests: list[Manifest], parent: Run | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return kinds and digests of all noise this training hears, and of what the encoder it starts from has heard."""
     kinds, recordings = set(), set()
     for mixer in mixers:
         if mixer is not None:
             kinds |= set(mixer.noise_set.kinds)
             recordings |= set(mixer.noise_set.file_digests().values())
+    for manifest in manifests:
+        if manifest.has("noise_kind"):
+            kinds |= set(manifest.table["noise_kind"].dropna())
+        if manifest.has("noise_file"):
+            files = manifest.where(manifest.table["noise_file"].notna()).paths("noise_file")
+            recordings |= {file_digest(path) for path in set(files) if path.is_file()}
     if parent is not None:
         kinds |= set(parent.noise["kinds"])
         recordings |= set(parent.noise["file_digests"])
@@ -258,6 +162,24 @@ def _model(recipe: Recipe, categories: tuple[str, ...]) -> tuple[SharedConfig, S
         enhancement = EnhancementConfig(projection=sizes.projection, hidden=sizes.hidden)
     config = SharedConfig(encoder=encoder, layer_sum=recipe.layer_sum, emotion=emotion, enhancement=enhancement)
     return config, start, parent
+
+
+def _check_noisy(train: Utterances, dev: Utterances, mixer: Mixer | None) -> None:
+    """Speech is mixed before training or in it: both splits alike, and not twice."""
+    if (train.clean_paths is None) != (dev.clean_paths is None):
+        raise InputError("only one of train and dev is noisy already; expected both alike: mix both splits")
+    if train.clean_paths is not None and mixer is not None:
+        raise InputError("the manifest is noisy already, and noise was named too; expected one: leave --noise out")
+
+
+def _all_files(*parts: Utterances) -> np.ndarray:
+    return np.concatenate([files for part in parts for files in (part.paths, part.clean_paths) if files is not None])
+
+
+def _digests_of_sources(manifests: list[Manifest]) -> set[str]:
+    """Return the digests mix-noise kept of the speech it resampled, scaled and mixed."""
+    named = [manifest.table["clean_digest"] for manifest in manifests if manifest.has("clean_digest")]
+    return {str(digest) for column in named for digest in column.dropna()}
 
 
 def _digests(paths: np.ndarray) -> set[str]:

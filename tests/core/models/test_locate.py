@@ -7,15 +7,21 @@ from pathlib import Path
 import pytest
 
 from sertool.core.errors import InputError
-from sertool.core.models.config import CompactConfig, EmotionConfig, SharedConfig
+from sertool.core.models.config import CompactConfig, EmotionConfig, EnhancementConfig, SharedConfig
 from sertool.core.models.locate import find_run, model_folder
 
 
-def make_run(folder: Path, *, state: str = "finished", age_s: int = 0, emotion: bool = True) -> Path:
+def make_run(
+    folder: Path, *, state: str = "finished", age_s: int = 0, emotion: bool = True, enhances: bool = False
+) -> Path:
     """Write what a run looks like from outside; its weights are not looked at here."""
-    head = EmotionConfig(categories=("anger", "neutral")) if emotion else None
+    config = SharedConfig(
+        encoder=CompactConfig(),
+        emotion=EmotionConfig(categories=("anger", "neutral")) if emotion else None,
+        enhancement=EnhancementConfig() if enhances else None,
+    )
     (folder / "model").mkdir(parents=True)
-    (folder / "model" / "config.json").write_text(SharedConfig(encoder=CompactConfig(), emotion=head).model_dump_json())
+    (folder / "model" / "config.json").write_text(config.model_dump_json())
     (folder / "run.json").write_text(json.dumps({"state": state}))
     time = 1_000_000_000 - age_s
     os.utime(folder / "run.json", (time, time))
@@ -30,6 +36,15 @@ def test_the_newest_finished_run_is_found(tmp_path):
     make_run(tmp_path / "encoder", emotion=False)
     make_run(tmp_path / "too" / "far" / "down")
     assert find_run(tmp_path) == newest
+
+
+def test_to_enhance_the_newest_run_that_can_is_found(tmp_path):
+    joint = make_run(tmp_path / "joint", enhances=True, age_s=50)
+    newest = make_run(tmp_path / "emotion-only", age_s=10)
+    assert (find_run(tmp_path), find_run(tmp_path, enhances=True)) == (newest, joint)
+    (joint / "run.json").unlink()
+    with pytest.raises(InputError, match="no finished run that enhances speech"):
+        find_run(tmp_path, enhances=True)
 
 
 def test_the_working_folder_may_be_a_run_itself(tmp_path):

@@ -10,6 +10,13 @@ import soundfile
 import torch
 from safetensors.torch import load_file
 
+from sertool.core.audio.files import audio_digest
+from sertool.core.corpus.batches import Augmentation, Pick, UtteranceDataset
+from sertool.core.corpus.manifest import Manifest
+from sertool.core.corpus.mixing import measure_snr, parse_snr
+from sertool.core.corpus.mixture_plan import MixtureRequest, open_plan
+from sertool.core.corpus.mixtures import make_mixtures
+from sertool.core.corpus.noise import NoiseSet
 from sertool.core.errors import InputError
 from sertool.core.training.inputs import read_inputs
 from sertool.core.training.interrupt import StopFlag, finish_update_on_interrupt
@@ -207,6 +214,22 @@ def test_noise_an_encoder_has_heard_counts_as_heard(corpus, tmp_path):
         recipe_for(corpus, tasks=["emotion"], encoder={"name": str(denoise.folder)}, noise={"source": None})
     )
     assert inputs.noise_kinds == ("hiss",) and len(inputs.noise_digests) == 12
+
+
+def test_mixtures_on_disk_are_learned_from_as_pairs(corpus, tmp_path):
+    speech, noise = Manifest.read(corpus / "metadata.csv"), NoiseSet.read(corpus / "noise")
+    plan = open_plan(MixtureRequest(speech, noise, parse_snr(["5"])), tmp_path / "noisy")
+    manifest = make_mixtures(plan).manifest_path
+    changes = {"data": {"manifests": [str(manifest)], "workers": 0}}
+    with pytest.raises(InputError, match="noisy already"):
+        read_inputs(recipe_for(corpus, **changes))
+    recipe = recipe_for(corpus, **changes, noise={"source": None})
+    inputs = read_inputs(recipe)
+    _, noisy, clean, _ = UtteranceDataset(inputs.train, None, Augmentation(), 0)[Pick(0, 0)]
+    assert measure_snr(noisy, clean) == pytest.approx(5, abs=0.01)
+    assert inputs.noise_kinds == ("hiss",)
+    # The speech they were made of counts as heard, though its samples were rounded and perhaps scaled.
+    assert {audio_digest(path) for path in speech.paths()} <= inputs.seen_audio
 
 
 def test_unlabelled_speech_without_splits_holds_some_out(corpus, tmp_path):

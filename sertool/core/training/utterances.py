@@ -1,0 +1,126 @@
+"""Which utterances a recipe learns from, and which it is judged on: splits, classes, labels."""
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+
+from sertool.core.audio.files import audio_info
+from sertool.core.corpus.batches import Utterances
+from sertool.core.corpus.categories import CATEGORIES, select_categories
+from sertool.core.corpus.manifest import Manifest, utterance_key
+from sertool.core.corpus.splits import check_disjoint
+from sertool.core.errors import InputError
+from sertool.core.training.recipe import Recipe
+
+HELD_OUT = 20
+"""Without a dev split, one utterance in so many is held out to choose the best epoch of a pre-training."""
+
+
+def read_splits(recipe: Recipe, notes: list[str]) -> tuple[list[Manifest], list[Manifest]]:
+    """Return the train and dev parts of the recipe's manifests; nobody may be in both."""
+    if not recipe.data.manifests:
+        raise InputError(
+            "the recipe names no manifest; expected data.manifests: name one, or make one with `sertool corpus`"
+        )
+    manifests = [Manifest.read(name) for name in recipe.data.manifests]
+    for manifest in manifests:
+        if manifest.has("split"):
+            check_disjoint(manifest)
+    if "emotion" in recipe.tasks:
+        train = [manifest.split("train") for manifest in manifests]
+        dev = [manifest.split("dev") for manifest in manifests]
+    else:
+        train, dev = _split_unlabelled(manifests, notes)
+    return train, dev
+
+
+def _split_unlabelled(manifests: list[Manifest], notes: list[str]) -> tuple[list[Manifest], list[Manifest]]:
+    """Take train and dev where there are splits; hold one utterance in twenty out where there are none."""
+    train, dev = [], []
+    for manifest in manifests:
+        if manifest.has("split"):
+            named = manifest.table["split"]
+            train.append(manifest.where(named == "train"))
+            dev.append(manifest.where(named == "dev"))
+            continue
+        keys = [utterance_key(path) for path in manifest.paths()]
+        held = np.array([int(hashlib.sha1(key.encode()).hexdigest(), 16) % HELD_OUT == 0 for key in keys])
+        notes.append(
+            f"{manifest.name} has no splits: {held.sum()} of {len(held)} utterances held out to choose the best epoch"
+        )
+        train.append(manifest.where(~held))
+        dev.append(manifest.where(held))
+    for name, part in (("train", train), ("dev", dev)):
+        if not sum(map(len, part)):
+            raise InputError(
+                f"no utterance is in split '{name}'; expected some: split the corpus with `sertool corpus ... --folds`"
+            )
+    return train, dev
+
+
+def find_categories(recipe: Recipe, train: list[Manifest]) -> tuple[str, ...]:
+    """Return the classes to recognise: those of the recipe, or all of the training split in canonical order."""
+    if "emotion" not in recipe.tasks:
+        return ()
+    if recipe.emotion.categories != "auto":
+        if not recipe.emotion.categories and not recipe.emotion.attributes:
+            raise InputError(
+                "the emotion task has neither categories nor attributes; expected one: "
+                "set emotion.categories or emotion.attributes"
+            )
+        return recipe.emotion.categories
+    found: set[str] = set()
+    for manifest in train:
+        if not manifest.has("emotion") and recipe.emotion.attributes:
+            continue
+        manifest.require("emotion")
+        found |= set(manifest.table["emotion"].dropna())
+    order = {name: i for i, name in enumerate(CATEGORIES)}
+    return tuple(sorted(found, key=lambda name: (order.get(name, len(order)), name)))
+
+
+def select(manifest: Manifest, categories: tuple[str, ...], recipe: Recipe, notes: list[str]) -> Manifest:
+    """Keep the utterances of these categories; what is left out is noted."""
+    chosen, excluded = select_categories(manifest, categories, on_unknown=recipe.data.on_unknown)
+    for name, count in excluded.items():
+        notes.append(f"{manifest.name}: {count} utterances left out, category '{name}'")
+    return chosen
+
+
+def list_utterances(manifests: list[Manifest], categories: tuple[str, ...], attributes: tuple[str, ...]) -> Utterances:
+    """Return the utterances of manifests as arrays, in order.
+
+    Raises:
+        InputError: a column is missing, or only some of the manifests are noisy already.
+        AudioError: the header of a file cannot be read.
+    """
+    paths, clean, labels, values = [], [], [], []
+    index = {name: i for i, name in enumerate(categories)}
+    for manifest in manifests:
+        if not len(manifest):
+            continue
+        paths += [str(path) for path in manifest.paths()]
+        clean += [str(path) for path in manifest.paths("clean_file")] if manifest.has("clean_file") else []
+        if categories:
+            labels.append(manifest.table["emotion"].map(index).fillna(-1).to_numpy(dtype=np.int64))
+        else:
+            labels.append(np.full(len(manifest), -1))
+        manifest.require(*attributes)
+        columns = [
+            pd.to_numeric(manifest.table[name]).to_numpy(dtype=np.float32, na_value=np.nan) for name in attributes
+        ]
+        values.append(np.stack(columns, axis=1) if columns else np.zeros((len(manifest), 0), np.float32))
+    if clean and len(clean) != len(paths):
+        raise InputError(
+            f"{len(clean)} of {len(paths)} utterances are noisy already (they have a clean_file), the others are not; "
+            "expected one or the other: train on them apart"
+        )
+    durations = np.array([audio_info(path).duration_s for path in paths])
+    return Utterances(
+        paths=np.array(paths),
+        durations_s=durations,
+        labels=np.concatenate(labels).astype(np.int64),
+        attributes=np.concatenate(values),
+        clean_paths=np.array(clean) if clean else None,
+    )
