@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from sertool.core.models.compact import mel_filters
-from sertool.core.models.emotion_head import AttentiveStatistics
+from sertool.core.models.config import EmotionConfig
+from sertool.core.models.emotion_head import AttentiveStatistics, EmotionHead
 from sertool.core.models.enhancement_head import repeat_to_spectrum
 from sertool.core.models.layer_sum import LayerSum
 
@@ -30,6 +31,15 @@ def test_pooling_is_the_weighted_mean_and_deviation_of_own_frames():
         mean = (weights[:, None] * own).sum(0)
         deviation = (weights[:, None] * (own - mean) ** 2).sum(0).add(1e-6).sqrt()
         torch.testing.assert_close(pooled[row], torch.cat([mean, deviation]))
+
+
+def test_a_head_standardises_what_it_pools():
+    head = EmotionHead(4, EmotionConfig(categories=("anger", "neutral"), hidden=8)).eval()
+    pooled = 5 + 0.1 * torch.randn(40, 8)
+    head.standardise_pooling(pooled)
+    standardised = (pooled - head.pooled_mean) / head.pooled_std
+    torch.testing.assert_close(standardised.mean(0), torch.zeros(8), atol=1e-4, rtol=0)
+    torch.testing.assert_close(standardised.std(0), torch.ones(8), atol=1e-4, rtol=0)
 
 
 def test_frames_are_doubled_and_each_utterances_last_is_repeated():
