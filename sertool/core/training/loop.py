@@ -22,7 +22,7 @@ from sertool.core.training.interrupt import StopFlag, finish_update_on_interrupt
 from sertool.core.training.losses import ccc_gradient
 from sertool.core.training.recipe import Recipe
 from sertool.core.training.reporter import Reporter, Silent
-from sertool.core.training.run import Run, begin_run, finish_run, open_run, remove_run, write_seen
+from sertool.core.training.run import Run, begin_run, finish_run, open_run, write_seen
 from sertool.core.training.schedule import freeze_for
 from sertool.core.training.setup import (
     build_model,
@@ -57,10 +57,9 @@ def train_run(recipe: Recipe, folder: Path | str, *, overwrite: bool = False, re
     for line in inputs.notes:
         reporter.note(line)
     if accelerator.is_main_process:
-        if overwrite:
-            remove_run(folder)
-        begin_run(folder, recipe, inputs.identity, _about(inputs))
-        write_seen(folder, inputs.seen_audio)
+        run = begin_run(folder, recipe, inputs.identity, _about(inputs), overwrite=overwrite)
+        if not run.finished:
+            write_seen(folder, inputs.seen_audio)
     accelerator.wait_for_everyone()
     run = begin_run(folder, recipe, inputs.identity, _about(inputs))
     if run.finished:

@@ -94,7 +94,9 @@ def open_run(path: Path | str) -> Run:
     return Run(folder=path, model_folder=model_folder, record=record)
 
 
-def begin_run(folder: Path, recipe: Recipe, identity: dict[str, str], about: dict[str, Any]) -> Run:
+def begin_run(
+    folder: Path, recipe: Recipe, identity: dict[str, str], about: dict[str, Any], *, overwrite: bool = False
+) -> Run:
     """Open a folder for a training: a new one, or one to go on with.
 
     Args:
@@ -102,26 +104,30 @@ def begin_run(folder: Path, recipe: Recipe, identity: dict[str, str], about: dic
         recipe: resolved.
         identity: digests of what is learned from, by name.
         about: what else `run.json` is to say.
+        overwrite: remove a run that is there first, and nothing else.
 
     Raises:
         InputError: the folder holds something else, or a run of other inputs; the message names what differs.
     """
     record = _read_record(folder)
     wanted = {"recipe": recipe.model_dump(mode="json"), "identity": identity}
-    if record:
-        differing = _differences(record.get("inputs", {}), wanted)
-        if differing:
-            raise InputError(
-                f"{folder}: holds a run of other inputs ({', '.join(differing[:4])} differ): "
-                "choose another folder, or add --overwrite"
-            )
-        return Run(folder, folder / "model", record)
-    if folder.exists() and any(folder.iterdir()):
+    differing = _differences(record.get("inputs", {}), wanted) if record else []
+    if not record and folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder}: is not empty and holds no run; expected a new or empty folder: choose another one")
-    folder.mkdir(parents=True, exist_ok=True)
-    write_recipe(recipe, folder / RECIPE_NAME)
-    record = {"state": "unfinished", **about, "inputs": wanted}
-    _write_json(folder / RECORD_NAME, record)
+    if record and overwrite:
+        _remove(folder)
+        record = {}
+    elif differing:
+        raise InputError(
+            f"{folder}: holds a run of other inputs ({', '.join(differing[:4])} differ): "
+            "choose another folder, or add --overwrite"
+        )
+    if not record:
+        folder.mkdir(parents=True, exist_ok=True)
+        record = {"state": "unfinished", **about, "inputs": wanted}
+        _write_json(folder / RECORD_NAME, record)
+    if not (folder / RECIPE_NAME).is_file():
+        write_recipe(recipe, folder / RECIPE_NAME)
     return Run(folder, folder / "model", record)
 
 
@@ -145,11 +151,17 @@ def remove_run(folder: Path) -> None:
         return
     if not (folder / RECORD_NAME).is_file():
         raise InputError(f"{folder}: holds no run, so nothing there is overwritten: choose another folder")
-    written = [RECIPE_NAME, SEEN_NAME, "metrics.jsonl", "README.md"]
-    written += [
-        f"{part}/{file.name}" for part in ("model", "last", "tensorboard") for file in (folder / part).glob("*")
-    ]
-    for name in [*written, RECORD_NAME]:
+    _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    for part in ("model", "last", "tensorboard"):
+        for file in (folder / part).glob("*"):
+            file.unlink()
+        if (folder / part).is_dir():
+            (folder / part).rmdir()
+    # The record goes last, so that a removal cut short is still known for a run.
+    for name in (RECIPE_NAME, SEEN_NAME, "metrics.jsonl", "README.md", RECORD_NAME):
         (folder / name).unlink(missing_ok=True)
 
 

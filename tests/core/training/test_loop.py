@@ -143,6 +143,15 @@ def test_other_inputs_in_the_same_folder_are_named(corpus, finished):
         train_run(recipe_for(corpus, checkpoint_updates=1, optimisation={"epochs": 3}), run.folder)
 
 
+def test_overwriting_starts_anew_and_touches_nothing_else(corpus, tmp_path):
+    folder = tmp_path / "run"
+    train_run(recipe_for(corpus, optimisation={"epochs": 1}), folder)
+    (folder / "notes.txt").write_text("mine")
+    again = train_run(recipe_for(corpus, optimisation={"epochs": 2}), folder, overwrite=True)
+    assert len((folder / "metrics.jsonl").read_text().splitlines()) == 2
+    assert again.finished and (folder / "notes.txt").read_text() == "mine"
+
+
 def test_a_folder_of_something_else_is_left_alone(corpus, tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
     for overwrite in (False, True):
