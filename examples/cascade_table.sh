@@ -6,7 +6,7 @@
 # DATA holds ravdess/, emodb/, librispeech/, picovoice/ and noise/{seen,unseen}/; WORK takes manifests and runs; RESULTS
 # takes the JSON. Every command goes on where it stopped, so the script may be interrupted and run again. All rows start
 # from one pre-trained encoder and take the same number of updates. Nothing learned has heard a test speaker.
-# On two cores, run one corpus a core after the pre-training: about an hour and a half in all.
+# With one corpus a core after the pre-training it takes about an hour on two cores.
 set -euo pipefail
 data=$1 work=$2 results=$3
 shift 3

@@ -119,7 +119,7 @@ def _work(jobs: list[Job], *, model: str | None, device: str, workers: int, as_j
     from sertool.core.engine import map_tasks
     from sertool.core.models.inference import find_run, load
 
-    setup_args = (str(model or find_run()), device)
+    setup_args = (str(model or find_run(enhances=True)), device)
     failures = []
     with console.progress(len(jobs), "enhancing") as advance:
         for outcome in map_tasks(enhance_file, jobs, workers=workers, setup=load, setup_args=setup_args):
@@ -143,11 +143,11 @@ def _to_stdout(sources: list[Input], *, model: str | None, device: str, dry: flo
         raise InputError("--json and audio on stdout exclude each other: name a file with -o, or leave --json out")
     if sys.stdout.isatty():
         raise InputError("stdout is a terminal; expected a file or a pipe for the audio: name a file with -o")
-    from sertool.core.models.inference import load
+    from sertool.core.models.inference import find_run, load
 
     with tempfile.TemporaryDirectory(prefix="sertool-") as folder:
         job = Job(source=sources[0], target=Path(folder) / "enhanced.wav", dry=dry)
-        enhance_file(job, load(model, device))
+        enhance_file(job, load(model or find_run(enhances=True), device))
         with open(job.target, "rb") as file:
             shutil.copyfileobj(file, sys.stdout.buffer)
         sys.stdout.buffer.flush()

@@ -29,8 +29,7 @@ def predict(
     ] = None,
     device: Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
 ) -> None:
-    """Say which emotion is heard in speech, and how surely.
-    """
+    """Say which emotion is heard in speech, and how surely."""
     with gather(inputs or [], list_file) as sources:
         from sertool.core.models.inference import load
 

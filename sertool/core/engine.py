@@ -19,6 +19,8 @@ from typing import Any
 
 from sertool.core.errors import InputError, SertoolError
 
+_GRACE_S = 5.0  # time a worker has for tidying up when it is told to end
+
 _IN_FLIGHT = 4  # items a worker: enough that none waits for its next, few enough that results do not pile up
 
 # Read by the numerical libraries when they load, so that N workers use N cores and not N times all of them.
@@ -57,7 +59,8 @@ def map_tasks(
     With one worker the work is done in this process, as the outcomes are asked for. With more, processes are spawned,
     in which numerical libraries use one thread unless the environment says otherwise; function, items and values must
     then be picklable and the function importable. Items are taken and results held only a few at a time, so both may be
-    endless. An error or Ctrl-C within the iteration, and closing it (`contextlib.closing`), ends the workers at once.
+    endless. An error or Ctrl-C within the iteration, and closing it (`contextlib.closing`), ends the workers at once:
+    items under way are broken off as by an exception, so no half-written file stays.
 
     Args:
         function: called as `function(item)`, or as `function(item, state)` where there is a setup.
@@ -154,7 +157,10 @@ class _Pool:
         for process in processes:
             process.terminate()
         for process in processes:
-            process.join()
+            process.join(_GRACE_S)
+            if process.is_alive():
+                process.kill()
+                process.join()
 
 
 def _in_processes(pool: _Pool, items: Iterable, on_done) -> Iterator[Outcome]:
@@ -203,6 +209,10 @@ def _birth_of_workers() -> Iterator[None]:
             del os.environ[name]
 
 
+class _ToldToEnd(BaseException):
+    """Unwinds the item under way in a worker that is told to end; no item may take it for an error of its own."""
+
+
 class _Worker:
     """What a worker process keeps between items."""
 
@@ -210,15 +220,33 @@ class _Worker:
     setup: Callable | None = None
     setup_args: tuple = ()
     state: tuple | None = None
+    busy: bool = False
 
 
 def _start_worker(function: Callable, setup: Callable | None, setup_args: tuple) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end_worker)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     _Worker.function, _Worker.setup, _Worker.setup_args = staticmethod(function), setup, setup_args
 
 
+def _end_worker(number: int, frame: object) -> None:
+    if _Worker.busy:
+        raise _ToldToEnd
+    os._exit(128 + number)
+
+
 def _work(item: Any) -> tuple[str, Any, SertoolError | None]:
+    try:
+        _Worker.busy = True
+        return _work_on(item)
+    except _ToldToEnd:
+        os._exit(128 + signal.SIGTERM)
+    finally:
+        _Worker.busy = False
+
+
+def _work_on(item: Any) -> tuple[str, Any, SertoolError | None]:
     # The setup waits for the first item, because an error in an executor's initializer loses its message.
     if _Worker.state is None:
         try:

@@ -65,6 +65,14 @@ def doze(item):
     with open(item, "w") as file:
         file.write(str(os.getpid()))
     time.sleep(60)
+
+
+def doze_tidily(item):
+    try:
+        doze(item)
+    finally:
+        if item is not None:
+            os.remove(item)
 '''
 
 
@@ -164,6 +172,17 @@ def test_closing_the_iteration_ends_busy_workers(tasks, tmp_path):
     assert _wait_until(lambda: all(note.exists() and note.read_text() for note in notes))
     pids = [int(note.read_text()) for note in notes]
     outcomes.close()
+    assert not any(_is_alive(pid) for pid in pids)
+
+
+def test_items_under_way_tidy_up_when_their_worker_is_ended(tasks, tmp_path):
+    notes = [tmp_path / "one", tmp_path / "two"]
+    outcomes = map_tasks(tasks.doze_tidily, [None, *notes], workers=2)
+    next(outcomes)
+    assert _wait_until(lambda: all(note.exists() and note.read_text() for note in notes))
+    pids = [int(note.read_text()) for note in notes]
+    outcomes.close()
+    assert not any(note.exists() for note in notes)
     assert not any(_is_alive(pid) for pid in pids)
 
 

@@ -107,7 +107,7 @@ class Mixer:
 
         Raises:
             InputError: the speech is silent.
-        SilentNoiseError: nothing in the noise set is audible.
+            SilentNoiseError: nothing in the noise set is audible.
             AudioError: a recording of noise cannot be read.
         """
         return self.apply(clean, self.draw(len(clean), key, epoch=epoch, snr_db=snr_db))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from sertool.core.audio.files import SAMPLE_RATE, read_audio, write_audio
+from sertool.core.audio.files import SAMPLE_RATE, audio_digest, read_audio, write_audio
 from sertool.core.corpus.manifest import Manifest, utterance_key
 from sertool.core.corpus.mixing import Mixer, SilentNoiseError
 from sertool.core.corpus.mixture_plan import (
@@ -130,7 +130,7 @@ def _mix_utterance(task: tuple[Path, str], bench: _Bench) -> list[dict[str, Any]
 
 
 def _mixtures_of(source: Path, name: str, bench: _Bench) -> Iterator[dict[str, Any]]:
-    clean = read_audio(source)
+    clean, digest = read_audio(source), audio_digest(source)
     key = utterance_key(source)
     for snr_db in fixed_snrs(bench.mixer.snr_db):
         mixture = bench.mixer.mix(clean, key, snr_db=snr_db)
@@ -138,6 +138,8 @@ def _mixtures_of(source: Path, name: str, bench: _Bench) -> Iterator[dict[str, A
         yield {
             "file_name": bench.write(noisy, name, mixture.noisy),
             "clean_file": bench.write(clean_folder(noisy, mixture.gain_db), name, mixture.clean),
+            # Of the speech as it was: resampled or scaled, clean_file no longer shows what it comes from.
+            "clean_digest": digest,
             "noise_file": str(mixture.noise_file),
             "noise_kind": mixture.kind,
             "snr_db": mixture.snr_db,

@@ -76,7 +76,7 @@ class NoiseSet:
         if not chosen:
             raise InputError(
                 f"{source}: none of its {len(found)} recordings belongs to part '{part}'; expected at least one: "
-                "add recordings or use part 'all'"
+                "add recordings (one in five, told by its file's name, is kept for dev), or take part 'all'"
             )
         files = (NoiseFile(path=path, name=name, kind=kind, digest=file_digest(path)) for path, name, kind in chosen)
         return cls.of(files)

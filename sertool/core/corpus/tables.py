@@ -56,6 +56,9 @@ def _read_text(path: Path, delimiter: str) -> pa.Table:
         header = next((row for row in csv.reader(file, delimiter=delimiter) if row), [])
     if not header or any("\0" in name for name in header):
         raise csv.Error("no header row")
+    if delimiter == "," and len(header) == 1 and ";" in header[0]:
+        # Not read all the same: where spreadsheets write semicolons they write decimal commas too.
+        raise InputError(f"{path}: its columns are separated by ';'; expected ',' and decimal points: export it so")
     return pa_csv.read_csv(
         path,
         parse_options=pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),

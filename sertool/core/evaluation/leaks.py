@@ -22,7 +22,7 @@ def run_of(recognizer: Recognizer) -> Run | None:
 def find_seen(
     utterances: Sequence[Utterance], seen_audio: frozenset[str], *, workers: int = 1
 ) -> tuple[Utterance, ...]:
-    """Return the utterances whose audio, or whose clean reference, a model learned from.
+    """Return the utterances whose audio, clean reference, or speech before it was mixed, a model learned from.
 
     Files that cannot be read are passed over here: judging them reports them.
 
@@ -37,11 +37,12 @@ def find_seen(
     workers = min(workers, 1 + len(owners) // _FILES_A_WORKER)
     digests = map_tasks(audio_digest, [path for _, path in owners], workers=workers)
     seen = {
-        utterance.file: utterance
+        utterance.file
         for (utterance, _), outcome in zip(owners, digests, strict=True)
         if outcome.error is None and outcome.value in seen_audio
     }
-    return tuple(seen.values())
+    seen |= {utterance.file for utterance in utterances if utterance.clean_digest in seen_audio}
+    return tuple(utterance for utterance in utterances if utterance.file in seen)
 
 
 def refuse_seen(seen: Sequence[Utterance], total: int) -> None:

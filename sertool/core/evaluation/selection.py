@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
+import pandas as pd
+
 from sertool.core.corpus.categories import select_categories
 from sertool.core.corpus.manifest import Manifest, utterance_key
 from sertool.core.errors import InputError
@@ -60,13 +62,16 @@ def list_utterances(manifest: Manifest, config: SharedConfig) -> tuple[Utterance
     paths = manifest.paths()
     names = [name if not Path(name).is_absolute() else utterance_key(name) for name in manifest.table["file_name"]]
     clean: list[Path | None] = [None] * len(paths)
+    digests: list[str | None] = [None] * len(paths)
     if noisy:
         has_clean = manifest.table["clean_file"].notna()
         clean = [manifest.path_of(row, "clean_file") if there else None for row, there in enumerate(has_clean)]
+        if "clean_digest" in manifest.table:
+            digests = [None if pd.isna(digest) else str(digest) for digest in manifest.table["clean_digest"]]
         if "noise_file" in table:
             for row in facts:
                 row["noise_file"] = row["noise_file"] and "/".join(Path(row["noise_file"]).parts[-2:])
     return tuple(
-        Utterance(file=name, path=path, facts=row, is_noisy=noisy, clean_path=reference)
-        for name, path, row, reference in zip(names, paths, facts, clean, strict=True)
+        Utterance(file=name, path=path, facts=row, is_noisy=noisy, clean_path=reference, clean_digest=digest)
+        for name, path, row, reference, digest in zip(names, paths, facts, clean, digests, strict=True)
     )

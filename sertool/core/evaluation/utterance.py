@@ -32,6 +32,7 @@ class Utterance:
         facts: columns copied into every row of the results (speaker, labels, and for noisy manifests the SNR).
         is_noisy: whether the audio is noisy already and is judged as it is.
         clean_path: the clean reference of noisy audio, if it has one.
+        clean_digest: of the speech a mixture was made from, before it was resampled or scaled, if known.
     """
 
     file: str
@@ -39,6 +40,7 @@ class Utterance:
     facts: dict[str, Any] = field(default_factory=dict)
     is_noisy: bool = False
     clean_path: Path | None = None
+    clean_digest: str | None = None
 
 
 @dataclass(frozen=True)

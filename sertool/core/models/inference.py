@@ -190,6 +190,7 @@ def enhance(
         Samples, float32, shaped as the input (a file: (S, channels)); and their rate in Hz, the input's own.
     """
     samples, rate = (source, rate) if isinstance(source, np.ndarray) else read_audio_native(source)
+    model = find_run(enhances=True) if model is None else model
     return load(model, device).enhance(samples, rate, dry=dry), rate
 
 

@@ -34,20 +34,26 @@ def model_folder(model: Path | str) -> Path:
     return inner
 
 
-def find_run(folder: Path | str = ".") -> Path:
+def find_run(folder: Path | str = ".", *, enhances: bool = False) -> Path:
     """Return the newest finished run of `sertool train` in a folder: the folder itself, or up to two levels below.
 
     `runs/` is searched one level deeper. Newest is the run whose `run.json` was written last.
+
+    Args:
+        folder: where to look.
+        enhances: pass over runs whose model has no enhancement head.
 
     Raises:
         InputError: there is none.
     """
     folder = Path(folder)
     patterns = ("run.json", "*/run.json", "*/*/run.json", "runs/*/*/run.json")
-    found = {path.parent: path for pattern in patterns for path in folder.glob(pattern) if _is_usable(path.parent)}
+    found = {path.parent: path for pattern in patterns for path in folder.glob(pattern)}
+    found = {run: path for run, path in found.items() if _is_usable(run, enhances=enhances)}
     if not found:
+        wanted = "no finished run that enhances speech" if enhances else "no finished run"
         raise InputError(
-            f"no finished run was found in {folder.resolve()}, and no model ships with this version yet: "
+            f"{wanted} was found in {folder.resolve()}, and no model ships with this version yet: "
             "name one with --model, train one with `sertool train`, or run `sertool demo`"
         )
     return max(found, key=lambda run: found[run].stat().st_mtime_ns)
@@ -65,11 +71,12 @@ def _run_state(folder: Path) -> str | None:
     return state if isinstance(state, str) else "unreadable"
 
 
-def _is_usable(run: Path) -> bool:
+def _is_usable(run: Path, *, enhances: bool) -> bool:
     """Whether a folder is a finished run whose model recognises emotion (an encoder from pre-training does not)."""
     if _run_state(run) != "finished" or not (run / "model" / CONFIG_NAME).is_file():
         return False
     try:
-        return read_config(run / "model").emotion is not None
+        config = read_config(run / "model")
     except InputError:
         return False
+    return config.emotion is not None and (config.enhances or not enhances)

@@ -81,7 +81,8 @@ def load_weights(model: nn.Module, folder: Path | str) -> nn.Module:
                 f"{path}: does not fit {CONFIG_NAME} ({len(odd)} tensors differ, first '{odd[0]}'): "
                 "copy both from one run"
             )
-        weights = load_file(path)
+        # Copied: a mapped file is not aligned as torch's own memory is, and the last bits of products depend on that.
+        weights = {name: tensor.clone() for name, tensor in load_file(path).items()}
     except (safetensors.SafetensorError, OSError) as error:
         raise InputError(f"{path}: cannot be read as safetensors ({error}): copy the file again") from error
     model.load_state_dict(weights, assign=True)

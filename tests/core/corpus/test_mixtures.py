@@ -213,7 +213,7 @@ def test_the_manifest_loads_as_a_plain_table(request_, tmp_path):
     make_mixtures(open_plan(request_, tmp_path / "out"))
     table = pd.read_csv(tmp_path / "out" / "metadata.csv")
     assert table.columns[0] == "file_name"
-    added = {"clean_file", "noise_file", "noise_kind", "snr_db", "noise_offset_s", "gain_db"}
+    added = {"clean_file", "clean_digest", "noise_file", "noise_kind", "snr_db", "noise_offset_s", "gain_db"}
     assert added < set(table.columns)
     lines = (tmp_path / "out" / "mix.jsonl").read_text().splitlines()
     assert [json.loads(line)["row"] for line in lines] == list(range(6))

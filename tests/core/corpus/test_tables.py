@@ -19,6 +19,12 @@ def test_a_text_in_another_encoding_is_refused(tmp_path):
         read_table(tmp_path / "m.csv")
 
 
+def test_a_table_with_semicolons_is_refused_by_that_name(tmp_path):
+    (tmp_path / "m.csv").write_text("file_name;arousal\na.wav;3,5\n")
+    with pytest.raises(InputError, match="separated by ';'; expected ','"):
+        read_table(tmp_path / "m.csv")
+
+
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
 def test_text_comes_in_several_types(kind):
     table = typed(pa.table({"emotion": pa.array(["anger", None], pa.string()).cast(kind)}), "table")

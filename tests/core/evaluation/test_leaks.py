@@ -1,8 +1,9 @@
 """What a model must not have heard stops an evaluation, or is said."""
 
+import numpy as np
 import pytest
 
-from sertool.core.audio.files import audio_digest
+from sertool.core.audio.files import audio_digest, write_audio
 from sertool.core.corpus.manifest import Manifest
 from sertool.core.corpus.mixing import parse_snr
 from sertool.core.corpus.mixtures import MixtureRequest, make_mixtures, open_plan
@@ -63,3 +64,18 @@ def test_a_clean_reference_the_model_learned_from_counts_as_seen(corpus, noise, 
     run = make_run(tmp_path / "run", seen=[audio_digest(clean)])
     with pytest.raises(InputError, match="learned from 1 of the 6"):
         evaluate(report.manifest_path, run, Protocol())
+
+
+@pytest.mark.parametrize(("rate", "snr_db"), [(48_000, "10"), (16_000, "-30")], ids=["resampled", "scaled"])
+def test_speech_a_mixture_was_made_from_counts_as_seen(noise, tmp_path, make_run, rate, snr_db):
+    samples = np.clip(0.3 * np.random.default_rng(0).standard_normal(rate), -1, 1)
+    write_audio(tmp_path / "heard.wav", samples, rate)
+    (tmp_path / "metadata.csv").write_text("file_name,split,emotion\nheard.wav,test,anger\n")
+    clean = Manifest.read(tmp_path / "metadata.csv")
+    request = MixtureRequest(clean, NoiseSet.read(noise), parse_snr([snr_db]))
+    report = make_mixtures(open_plan(request, tmp_path / "noisy"))
+    seen = audio_digest(tmp_path / "heard.wav")
+    noisy = Manifest.read(report.manifest_path)
+    assert seen not in {audio_digest(path) for path in [*noisy.paths(), *noisy.paths("clean_file")]}
+    with pytest.raises(InputError, match="learned from 1 of the 1"):
+        evaluate(noisy, make_run(tmp_path / "run", seen=[seen]), Protocol())
