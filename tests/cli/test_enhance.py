@@ -80,7 +80,7 @@ def test_a_folder_of_one_goes_into_a_folder(sertool, run):
     assert sertool("enhance", "in", "-o", "out", "--model", run).stdout == "out/a.wav\n"
 
 
-def test_workers_write_the_same_bytes_in_the_same_order(sertool, run):
+def test_workers_write_the_same_samples_in_the_same_order(sertool, run):
     names = [str(write(Path(f"in/{index}.wav"))) for index in range(3)]
     one = sertool("enhance", *names, "-o", "one/", "--model", run)
     two = sertool("enhance", *names, "-o", "two/", "--model", run, "--workers", 2)
@@ -110,7 +110,9 @@ def test_audio_on_stdin_goes_to_stdout(sertool, run, noisy):
 
 def test_audio_on_stdin_may_go_to_a_file_and_a_file_to_stdout(sertool, run, noisy):
     assert sertool("enhance", "-", "-o", "a.wav", "--model", run, stdin=noisy.read_bytes()).stdout == "a.wav\n"
-    assert sertool("enhance", noisy, "-o", "-", "--model", run).stdout_bytes == Path("a.wav").read_bytes()
+    streamed = sertool("enhance", noisy, "-o", "-", "--model", run).stdout_bytes
+    # The samples, not the bytes: the header of a float WAV holds the second it was written in.
+    np.testing.assert_array_equal(soundfile.read(io.BytesIO(streamed))[0], soundfile.read("a.wav")[0])
 
 
 def test_a_whole_pipe(run, noisy):
