@@ -11,7 +11,6 @@ from sertool.cli.train import (
     Device,
     Epochs,
     NoiseSource,
-    Output,
     Overwrite,
     Rate,
     RecipeFile,
@@ -21,8 +20,8 @@ from sertool.cli.train import (
     TrainingBar,
     common_flags,
     find_recipe,
-    finish,
     merge,
+    run_training,
 )
 
 TASKS = ("denoise",)
@@ -31,7 +30,7 @@ TASKS = ("denoise",)
 def pretrain(
     manifest: Annotated[list[Path], typer.Argument(help="Manifests of clean speech; labels are not needed.")],
     noise: NoiseSource = None,
-    output: Output = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The run's folder.")] = Path("runs/denoise"),
     task: Annotated[list[str] | None, typer.Option("--task", help="What to learn.", show_default="denoise")] = None,
     recipe: RecipeFile = None,
     snr: Snr = None,
@@ -53,7 +52,6 @@ def pretrain(
     """
     from sertool.core.errors import InputError
     from sertool.core.pretext.denoise import DENOISE
-    from sertool.core.training.loop import train_run
     from sertool.core.training.recipe import read_recipe
 
     for name in task or []:
@@ -68,5 +66,4 @@ def pretrain(
     resolved = read_recipe(find_recipe(recipe), merge(flags, setting), base=DENOISE)
     if resolved.noise.source is None:
         raise InputError("denoising needs noise, and none was named; expected a folder or manifest: add --noise DIR")
-    folder = output or Path("runs") / "denoise"
-    finish(train_run(resolved, folder, overwrite=overwrite, reporter=TrainingBar(as_json, "pre-training")), as_json)
+    run_training(resolved, output, overwrite=overwrite, bar=TrainingBar(as_json, "pre-training"))

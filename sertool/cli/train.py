@@ -1,5 +1,6 @@
 """`sertool train`: the shared model on a corpus, into a run folder."""
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Annotated, Any
@@ -66,7 +67,6 @@ def train(
 
     Example: [bold]sertool train metadata.csv --noise noise/ --encoder runs/denoise -o runs/joint[/bold]
     """
-    from sertool.core.training.loop import train_run
     from sertool.core.training.recipe import read_recipe, read_stages
 
     flags = {
@@ -80,8 +80,8 @@ def train(
     resolved = read_recipe(find_recipe(recipe), merge(flags, setting))
     if not resolved.data.manifests:
         resolved = with_sample(resolved)
-    folder = output or Path("runs") / Path(resolved.data.manifests[0]).parent.name
-    finish(train_run(resolved, folder, overwrite=overwrite, reporter=TrainingBar(as_json)), as_json)
+    folder = output or Path("runs") / run_name(resolved.data.manifests[0])
+    run_training(resolved, folder, overwrite=overwrite, bar=TrainingBar(as_json))
 
 
 def common_flags(
@@ -145,12 +145,26 @@ def with_sample(recipe: Any) -> Any:
     return recipe.model_copy(update={"data": data, "noise": noise})
 
 
-def finish(run: Any, as_json: bool) -> None:
-    """Print where the run lies, and how good it is; of several processes only the first one speaks."""
+def run_name(manifest: str) -> str:
+    """Return what a run on a manifest is called: the file's name, or its folder's where that says nothing."""
+    path = Path(manifest).resolve()
+    return path.parent.name if path.stem == "metadata" else path.stem
+
+
+def run_training(recipe: Any, folder: Path, *, overwrite: bool, bar: "TrainingBar") -> None:
+    """Train, then print where the run lies and how good it is; of several processes only the first one speaks."""
+    from sertool.core.training.loop import train_run
+
+    try:
+        run = train_run(recipe, folder, overwrite=overwrite, reporter=bar)
+    finally:
+        bar.close()
     if os.environ.get("RANK", "0") != "0":
         return
+    if not bar.was_needed:
+        console.note(f"{folder}: this run is finished already; nothing to do (--overwrite starts anew)")
     summary = run.record["summary"]
-    if as_json:
+    if bar.as_json:
         console.json_line({"run": str(run.folder), **summary})
         return
     scores = ", ".join(f"{name} {value:.3f}" for name, value in summary["dev"].items() if name != "score")
@@ -163,24 +177,21 @@ class TrainingBar:
 
     def __init__(self, as_json: bool = False, title: str = "training") -> None:
         self.as_json, self.title = as_json, title
-        self._stack: Any = None
+        self._stack = contextlib.ExitStack()
         self._advance: Any = None
+        self.was_needed = False
 
     def begin(self, total_updates: int, done_updates: int) -> None:
         """Show the bar, at the update the run goes on from."""
-        import contextlib
-
+        self.was_needed = True
         if done_updates:
             console.note(f"going on after update {done_updates} of {total_updates}")
-        self._stack = contextlib.ExitStack()
         self._advance = self._stack.enter_context(console.progress(total_updates, self.title))
-        self._left = total_updates - done_updates
         self._advance(done_updates)
 
     def update(self, loss: float) -> None:
         """Advance the bar."""
         self._advance(1)
-        self._left -= 1
 
     def epoch(self, line: dict[str, Any]) -> None:
         """Show the epoch's dev scores beside the bar, or print them as JSON."""
@@ -188,9 +199,11 @@ class TrainingBar:
         self._advance(0, note=f"dev {scores}")
         if self.as_json:
             console.json_line(line)
-        if not self._left:
-            self._stack.close()
 
     def note(self, message: str) -> None:
         """Write a line to stderr."""
         console.note(message)
+
+    def close(self) -> None:
+        """Take the bar away, also where the training ended early."""
+        self._stack.close()

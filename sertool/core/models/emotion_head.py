@@ -62,6 +62,6 @@ class EmotionHead(nn.Module):
         return logits, attributes
 
     def standardise_pooling(self, pooled: Tensor) -> None:
-        """Take mean and deviation from the pooled statistics of training speech, (N, 2D), N at least 2."""
+        """Take mean and deviation from the pooled statistics of training speech, (N, 2D)."""
         self.pooled_mean.copy_(pooled.mean(0))
-        self.pooled_std.copy_(pooled.std(0).clamp(min=1e-3))
+        self.pooled_std.copy_(pooled.std(0, correction=0).clamp(min=1e-3))

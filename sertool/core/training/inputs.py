@@ -85,7 +85,8 @@ def read_inputs(recipe: Recipe) -> Inputs:
     seen = _digests(_all_files(train_utterances, dev_utterances)) | _digests_of_sources([*train, *dev])
     seen |= parent.seen_audio if parent else set()
     identity = {"encoder": file_digest(parent.model_folder / WEIGHTS_NAME) if parent else "new"}
-    identity |= {f"manifest {Path(name).name}": file_digest(Path(name)) for name in recipe.data.manifests}
+    for number, name in enumerate(recipe.data.manifests, 1):
+        identity[f"manifest {number} ({Path(name).name})"] = file_digest(Path(name))
     if train_mixer:
         identity |= {"noise": train_mixer.noise_set.digest, "dev noise": dev_mixer.noise_set.digest}
     return Inputs(
@@ -115,6 +116,13 @@ def _noise(recipe: Recipe) -> tuple[Mixer | None, Mixer | None, tuple[float, ...
     if not dev_choice.values:
         raise InputError(
             "noise.dev_snr_db is a range; expected fixed ratios, so that epochs compare: write for example [0, 5]"
+        )
+    twins = set(train.file_digests().values()) & set(dev.file_digests().values())
+    if twins:
+        named = next(file.name for file in dev.files if file.digest in twins)
+        raise InputError(
+            f"{recipe.noise.source}: {len(twins)} recordings kept for dev are in training under another name, "
+            f"such as {named}; expected each once: remove the copies"
         )
     train_mixer = Mixer(train, parse_snr(recipe.noise.snr_db), recipe.seed)
     return train_mixer, Mixer(dev, SnrChoice(values=dev_choice.values), recipe.seed), dev_choice.values

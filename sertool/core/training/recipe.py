@@ -1,6 +1,7 @@
 """The recipe: every setting of a run in one tree; from defaults, a YAML file and flags, in this order."""
 
 import difflib
+import re
 import types
 import typing
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from sertool.core.errors import InputError
 from sertool.core.models.config import CompactConfig
@@ -17,6 +18,15 @@ from sertool.core.training.schedule import SCHEDULES, Stage, with_front_end
 Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1)]
 Attribute = Literal["arousal", "dominance", "valence"]
+
+
+def _as_texts(value: Any) -> Any:
+    """Let a ratio be written as a number, and a single one without a list: 0, [0, 5], "-5:15"."""
+    values = value if isinstance(value, list | tuple) else [value]
+    return [f"{one:g}" if isinstance(one, int | float) and not isinstance(one, bool) else one for one in values]
+
+
+Ratios = Annotated[tuple[str, ...], BeforeValidator(_as_texts)]
 
 
 class _Section(BaseModel):
@@ -45,11 +55,11 @@ class Noise(_Section):
     """A folder with a subfolder for each kind of noise, or a manifest with the column `kind`."""
     kinds: tuple[str, ...] | None = None
     """Kinds to use; all of them without."""
-    snr_db: tuple[str, ...] = ("-5:15",)
+    snr_db: Ratios = ("-5:15",)
     """Fixed signal-to-noise ratios in dB, or one range `low:high`."""
     clean_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.1
     """Share of training utterances left without noise."""
-    dev_snr_db: tuple[str, ...] = ("0", "5")
+    dev_snr_db: Ratios = ("0", "5")
     """Ratios of the dev split, on which the best epoch is chosen, in recordings kept back from training."""
 
 
@@ -199,9 +209,9 @@ def read_stages(text: str) -> str | list[Any]:
     return _load_yaml(Path(text))
 
 
-def write_recipe(recipe: Recipe, path: Path) -> None:
-    """Write a recipe as YAML."""
-    path.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+def recipe_text(recipe: Recipe) -> str:
+    """Return a recipe as YAML."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
 
 
 def _joined(base: dict[str, Any], tree: dict[str, Any]) -> dict[str, Any]:
@@ -215,9 +225,21 @@ def _joined(base: dict[str, Any], tree: dict[str, Any]) -> dict[str, Any]:
     return joined
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML without numbers to the base of sixty: `-5:15` is a range here, not -315."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [
+        (tag, re.compile(r"[-+]?[0-9]+$") if tag == "tag:yaml.org,2002:int" else pattern) for tag, pattern in resolvers
+    ]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
 def _load_yaml(path: Path) -> Any:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read ({error}); expected a recipe in YAML: check the path") from error
     except (yaml.YAMLError, RecursionError) as error:

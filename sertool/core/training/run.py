@@ -8,7 +8,7 @@ from typing import Any
 
 from sertool.core.errors import InputError
 from sertool.core.models.storage import CONFIG_NAME, WEIGHTS_NAME
-from sertool.core.training.recipe import Recipe, read_recipe, write_recipe
+from sertool.core.training.recipe import Recipe, read_recipe, recipe_text
 
 RECORD_NAME = "run.json"
 RECIPE_NAME = "recipe.yaml"
@@ -109,7 +109,8 @@ def begin_run(
     Raises:
         InputError: the folder holds something else, or a run of other inputs; the message names what differs.
     """
-    record = _read_record(folder)
+    # Whoever overwrites does not care what a damaged record says.
+    record = {"state": "overwritten"} if overwrite and (folder / RECORD_NAME).is_file() else _read_record(folder)
     wanted = {"recipe": recipe.model_dump(mode="json"), "identity": identity}
     differing = _differences(record.get("inputs", {}), wanted) if record else []
     if not record and folder.exists() and any(folder.iterdir()):
@@ -127,7 +128,7 @@ def begin_run(
         record = {"state": "unfinished", **about, "inputs": wanted}
         _write_json(folder / RECORD_NAME, record)
     if not (folder / RECIPE_NAME).is_file():
-        write_recipe(recipe, folder / RECIPE_NAME)
+        _replace(folder / RECIPE_NAME, recipe_text(recipe))
     return Run(folder, folder / "model", record)
 
 

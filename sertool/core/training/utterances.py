@@ -76,6 +76,9 @@ def find_categories(recipe: Recipe, train: list[Manifest]) -> tuple[str, ...]:
             continue
         manifest.require("emotion")
         found |= set(manifest.table["emotion"].dropna())
+    if len(found) < 2 and not recipe.emotion.attributes:
+        labels = ", ".join(sorted(found)) or "no category at all"
+        raise InputError(f"the training split is labelled with {labels}; expected two categories or more: label it")
     order = {name: i for i, name in enumerate(CATEGORIES)}
     return tuple(sorted(found, key=lambda name: (order.get(name, len(order)), name)))
 

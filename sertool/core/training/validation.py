@@ -9,6 +9,7 @@ from accelerate.utils import gather_object
 
 from sertool.core.audio.spectra import NUM_BINS
 from sertool.core.corpus.batches import Augmentation, Pick, UtteranceDataset, load_batches, plan_by_length
+from sertool.core.errors import InputError
 from sertool.core.metrics.emotion import category_scores, ccc
 from sertool.core.models.shared import SharedModel, spectrum_mask
 from sertool.core.training.inputs import Inputs
@@ -88,5 +89,9 @@ def _scores(model: SharedModel, rows: list[tuple], total: torch.Tensor) -> dict[
             chosen_by.append(value)
     if model.enhancement_head:
         scores["l1"] = float(total[0] / total[1])
+    if not chosen_by and not model.enhancement_head:
+        raise InputError(
+            "no score can be had on the dev split; expected labels in it: label it, or split anew"
+        )
     scores["score"] = float(np.mean(chosen_by)) if chosen_by else -scores["l1"]
     return scores

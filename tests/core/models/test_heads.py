@@ -39,7 +39,7 @@ def test_a_head_standardises_what_it_pools():
     head.standardise_pooling(pooled)
     standardised = (pooled - head.pooled_mean) / head.pooled_std
     torch.testing.assert_close(standardised.mean(0), torch.zeros(8), atol=1e-4, rtol=0)
-    torch.testing.assert_close(standardised.std(0), torch.ones(8), atol=1e-4, rtol=0)
+    torch.testing.assert_close(standardised.std(0, correction=0), torch.ones(8), atol=1e-4, rtol=0)
 
 
 def test_frames_are_doubled_and_each_utterances_last_is_repeated():

@@ -152,6 +152,27 @@ def test_overwriting_starts_anew_and_touches_nothing_else(corpus, tmp_path):
     assert again.finished and (folder / "notes.txt").read_text() == "mine"
 
 
+def test_a_damaged_record_can_be_overwritten(corpus, tmp_path):
+    recipe = recipe_for(corpus, optimisation={"epochs": 1})
+    run = train_run(recipe, tmp_path / "run")
+    (run.folder / "run.json").write_text('{"state": "fini')
+    with pytest.raises(InputError, match="is not JSON"):
+        train_run(recipe, run.folder)
+    assert train_run(recipe, run.folder, overwrite=True).finished
+
+
+def test_labels_that_teach_nothing_are_named(corpus, tmp_path):
+    text = (corpus / "metadata.csv").read_text()
+    for name, rows in (
+        ("none", text.replace("anger", "").replace("neutral", "")),
+        ("one", text.replace("neutral", "anger")),
+    ):
+        path = tmp_path / f"{name}.csv"
+        path.write_text("\n".join(f"{corpus}/{row}" if i else row for i, row in enumerate(rows.splitlines())) + "\n")
+        with pytest.raises(InputError, match="expected two categories or more"):
+            read_inputs(recipe_for(corpus, data={"manifests": [str(path)]}))
+
+
 def test_a_folder_of_something_else_is_left_alone(corpus, tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
     for overwrite in (False, True):

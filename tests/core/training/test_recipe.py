@@ -3,7 +3,7 @@
 import pytest
 
 from sertool.core.errors import InputError
-from sertool.core.training.recipe import Recipe, known_keys, make_recipe, read_recipe, read_stages, write_recipe
+from sertool.core.training.recipe import Recipe, known_keys, make_recipe, read_recipe, read_stages, recipe_text
 
 
 def test_flags_come_after_the_file_and_the_file_after_the_base(tmp_path):
@@ -55,8 +55,16 @@ def test_what_is_no_recipe_is_refused(tmp_path, text):
 
 def test_stored_and_read_back_the_same(tmp_path):
     recipe = make_recipe({"schedule": [{"train": ["heads"], "epochs": 2, "rate": 0.5}], "noise": {"source": "x"}})
-    write_recipe(recipe, tmp_path / "r.yaml")
+    (tmp_path / "r.yaml").write_text(recipe_text(recipe))
     assert read_recipe(tmp_path / "r.yaml") == recipe
+
+
+def test_ratios_may_be_numbers_and_a_range_is_not_a_time_of_day(tmp_path):
+    file = tmp_path / "r.yaml"
+    file.write_text("noise: {snr_db: [-5:15], dev_snr_db: [0, 5]}\nseed: 7\n")
+    recipe = read_recipe(file)
+    assert (recipe.noise.snr_db, recipe.noise.dev_snr_db, recipe.seed) == (("-5:15",), ("0", "5"), 7)
+    assert make_recipe({"noise": {"snr_db": -5}}).noise.snr_db == ("-5",)
 
 
 def test_a_new_encoder_never_rests_at_random_unless_asked_to():
