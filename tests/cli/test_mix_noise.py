@@ -126,7 +126,15 @@ def test_ctrl_c_leaves_a_folder_to_go_on_from(place):
     rows = [f"speech/{number}.flac" for number in range(600)]
     (place / "metadata.csv").write_text("\n".join(["file_name", *rows]) + "\n")
     call = [sys.executable, "-m", "sertool", "mix-noise", "metadata.csv", *NOISE_AT_0, "-o", "out", "--workers", "2"]
-    process = subprocess.Popen(call, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        call,
+        start_new_session=True,
+        # A shell starts background jobs deaf to Ctrl-C, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     end = time.monotonic() + 60
     while len(list(place.glob("out/snr_0dB/speech/*.flac"))) < 5 and time.monotonic() < end:
         time.sleep(0.01)
