@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from sertool.core.audio.files import audio_digest, write_audio
-from sertool.core.training.recipe import Recipe, write_recipe
+from sertool.core.training.recipe import Recipe, recipe_text
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def place(sertool, run, tmp_path):
     (tmp_path / "tiny" / "model").symlink_to(run / "model")
     (tmp_path / "tiny" / "run.json").write_text(json.dumps({"state": "finished"}))
     (tmp_path / "tiny" / "seen_audio.txt").write_text("")
-    write_recipe(Recipe(), tmp_path / "tiny" / "recipe.yaml")
+    (tmp_path / "tiny" / "recipe.yaml").write_text(recipe_text(Recipe()), encoding="utf-8")
     return tmp_path
 
 

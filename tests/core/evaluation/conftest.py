@@ -16,7 +16,7 @@ from sertool.core.corpus.noise import NoiseSet
 from sertool.core.evaluation.protocol import Protocol
 from sertool.core.models.config import CompactConfig, EmotionConfig, EnhancementConfig, SharedConfig
 from sertool.core.models.shared import SharedModel
-from sertool.core.training.recipe import Recipe, write_recipe
+from sertool.core.training.recipe import Recipe, recipe_text
 
 RATE = 16_000
 CATEGORIES = ("anger", "neutral", "sadness")
@@ -47,7 +47,7 @@ def _save_model(folder, *, categories=CATEGORIES, attributes=(), enhances=True):
 def _make_run(folder, *, seen=(), noise=None, **model):
     """Make the folder a training of the tiny model would leave."""
     _save_model(folder / "model", **model)
-    write_recipe(Recipe(), folder / "recipe.yaml")
+    (folder / "recipe.yaml").write_text(recipe_text(Recipe()), encoding="utf-8")
     (folder / "seen_audio.txt").write_text("".join(f"{digest}\n" for digest in seen))
     record = {"state": "finished", "noise": noise or {"kinds": [], "file_digests": []}}
     (folder / "run.json").write_text(json.dumps(record))
