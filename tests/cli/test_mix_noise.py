@@ -136,15 +136,16 @@ def test_ctrl_c_leaves_a_folder_to_go_on_from(place):
         text=True,
     )
     end = time.monotonic() + 60
-    while len(list(place.glob("out/snr_0dB/speech/*.flac"))) < 5 and time.monotonic() < end:
+    while len(list(place.glob("out/snr_0dB/speech/[0-9]*.flac"))) < 5 and time.monotonic() < end:
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stdout) == (130, "")
     assert stderr == "error: interrupted: run the same command again to go on\n"
     assert not (place / "out" / "metadata.csv").exists()
-    left = len(list(place.glob("out/snr_0dB/speech/*.flac")))
+    left = len(list(place.glob("out/snr_0dB/speech/[0-9]*.flac")))
     assert 5 <= left < 600
+    assert not list(place.glob("out/**/.*partial*"))
     result = _mix(*NOISE_AT_0, "--json")
     told = json.loads(result.stdout)
     assert told["utterances_kept"] > 0 and told["utterances_made"] + told["utterances_kept"] == 600

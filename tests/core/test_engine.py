@@ -197,7 +197,14 @@ def test_no_worker_outlives_its_parent(tasks, tmp_path, number):
         f"if __name__ == '__main__':\n    list(map_tasks(doze, sys.argv[1:], workers=2))\n"
     )
     command = [sys.executable, str(script), *map(str, notes)]
-    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        start_new_session=True,
+        # A shell starts background jobs deaf to Ctrl-C, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     assert _wait_until(lambda: all(note.exists() and note.read_text() for note in notes))
     if number == signal.SIGINT:
         os.killpg(process.pid, number)  # as a terminal does: to parent and workers alike
