@@ -52,7 +52,10 @@ def train_run(recipe: Recipe, folder: Path | str, *, overwrite: bool = False, re
         SertoolError: the loss stopped being a number.
         KeyboardInterrupt: stopped by Ctrl-C, after the state was saved.
     """
-    folder, inputs, accelerator = Path(folder), read_inputs(recipe), make_accelerator(recipe)
+    folder = Path(folder)
+    if Path(recipe.encoder.name).resolve() in (folder.resolve(), (folder / "model").resolve()):
+        raise InputError(f"{folder}: is the run the encoder comes from; expected another folder: choose one with -o")
+    inputs, accelerator = read_inputs(recipe), make_accelerator(recipe)
     reporter = reporter if reporter and accelerator.is_main_process else Silent()
     for line in inputs.notes:
         reporter.note(line)

@@ -152,6 +152,15 @@ def test_overwriting_starts_anew_and_touches_nothing_else(corpus, tmp_path):
     assert again.finished and (folder / "notes.txt").read_text() == "mine"
 
 
+def test_a_run_does_not_overwrite_the_one_its_encoder_comes_from(corpus, finished):
+    run, _ = finished
+    before = contents(run.folder)
+    for name in (run.folder, run.folder / "model"):
+        with pytest.raises(InputError, match="the encoder comes from"):
+            train_run(recipe_for(corpus, encoder={"name": str(name)}), run.folder, overwrite=True)
+    assert contents(run.folder) == before
+
+
 def test_a_damaged_record_can_be_overwritten(corpus, tmp_path):
     recipe = recipe_for(corpus, optimisation={"epochs": 1})
     run = train_run(recipe, tmp_path / "run")
