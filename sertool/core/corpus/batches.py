@@ -29,6 +29,8 @@ class Utterances:
         durations_s: as their headers say, (N,).
         labels: class indices, int64, (N,); -1 where an utterance has none.
         attributes: float32, (N, A), on the 1–7 scale; NaN where an utterance has none.
+        vote_shares: share of the annotators for each class, float32, (N, C); rows sum to 1, or to 0 where nothing is
+            known. No columns where the label is learned.
         clean_paths: the clean speech in audio that is noisy already, N; None where noise is mixed in as it is read.
     """
 
@@ -36,6 +38,7 @@ class Utterances:
     durations_s: np.ndarray
     labels: np.ndarray
     attributes: np.ndarray
+    vote_shares: np.ndarray
     clean_paths: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -62,6 +65,7 @@ class Batch:
         lengths: samples of each utterance, (B,).
         labels: class indices, (B,); -1 for none.
         attributes: (B, A), NaN for none.
+        vote_shares: (B, C), or (B, 0) where the label is learned.
         crop_position: where in each utterance the enhancement head trains, from 0 (its beginning) to 1 (its end), (B,).
     """
 
@@ -71,6 +75,7 @@ class Batch:
     lengths: Tensor
     labels: Tensor
     attributes: Tensor
+    vote_shares: Tensor
     crop_position: Tensor
 
     def to(self, device: torch.device) -> "Batch":
@@ -168,6 +173,7 @@ class UtteranceDataset(Dataset):
             lengths=lengths,
             labels=torch.from_numpy(self.utterances.labels[indices]),
             attributes=torch.from_numpy(self.utterances.attributes[indices]),
+            vote_shares=torch.from_numpy(self.utterances.vote_shares[indices]),
             crop_position=torch.tensor([position for *_, position in examples]),
         )
 

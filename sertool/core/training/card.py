@@ -16,6 +16,8 @@ def write_card(run: "Run", recipe: "Recipe", inputs: "Inputs", summary: dict[str
     manifests = ", ".join(Path(name).name for name in recipe.data.manifests)
     stages = "; ".join(f"{stage.epochs} epochs of {', '.join(stage.train)}" for stage in recipe.stages())
     origin = "new" if recipe.encoder.name == "compact" else f"taken over from {Path(recipe.encoder.name).name}"
+    counts = ", ".join(f"{name} {round(count, 1):.10g}" for name, count in inputs.counts.items())
+    by_votes = "" if recipe.emotion.loss == "cross-entropy" else ", by the annotators' votes"
     lines = [
         f"# {run.folder.name}",
         "",
@@ -25,11 +27,7 @@ def write_card(run: "Run", recipe: "Recipe", inputs: "Inputs", summary: dict[str
         f"- Manifests: {manifests}.",
         f"- {len(inputs.train)} utterances ({seconds / 3600:.2f} h) to train, {len(inputs.dev)} to choose the epoch.",
         f"- Noise of training: {', '.join(inputs.noise_kinds) or 'none'}.",
-        *(
-            [f"- Utterances of each class: {', '.join(f'{name} {count}' for name, count in inputs.counts.items())}."]
-            if inputs.counts
-            else []
-        ),
+        *([f"- Utterances of each class{by_votes}: {counts}."] if counts else []),
         "- Licence: the weights carry the strictest licence of the data named above; sertool does not know it.",
         "",
         "## Model",

@@ -18,7 +18,7 @@ from sertool.core.models.shared import SharedModel
 from sertool.core.models.storage import WEIGHTS_NAME
 from sertool.core.training.recipe import Recipe
 from sertool.core.training.run import Run, open_run
-from sertool.core.training.utterances import find_categories, list_utterances, read_splits, select
+from sertool.core.training.utterances import class_counts, find_categories, list_utterances, read_splits, select
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Inputs:
         seen_audio: digests of the audio learned from, ancestors included.
         noise_kinds: heard in training, on the dev split, or by the run the encoder comes from.
         noise_digests: of the recordings heard there.
-        counts: training utterances of each class.
+        counts: training utterances of each class; where votes are learned, the sum of its shares.
         notes: what a user should know about the data, a line each.
     """
 
@@ -52,7 +52,7 @@ class Inputs:
     seen_audio: frozenset[str]
     noise_kinds: tuple[str, ...] = ()
     noise_digests: tuple[str, ...] = ()
-    counts: dict[str, int] = field(default_factory=dict)
+    counts: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -72,14 +72,15 @@ def read_inputs(recipe: Recipe) -> Inputs:
     train_mixer, dev_mixer, dev_snrs = _noise(recipe)
     kinds, recordings = _heard_noise([train_mixer, dev_mixer], [*train, *dev], parent)
     attributes = recipe.emotion.attributes if "emotion" in recipe.tasks else ()
-    train_utterances = list_utterances(train, categories, attributes)
-    dev_utterances = list_utterances(dev, categories, attributes)
-    counts = {name: int((train_utterances.labels == i).sum()) for i, name in enumerate(categories)}
+    voted = bool(categories) and recipe.emotion.loss != "cross-entropy"
+    train_utterances = list_utterances(train, categories, attributes, voted=voted)
+    dev_utterances = list_utterances(dev, categories, attributes, voted=voted)
+    counts = class_counts(train_utterances, categories)
     missing = [name for name, count in counts.items() if not count]
     if missing:
         raise InputError(
-            f"no training utterance is labelled '{missing[0]}'; expected some of each class: "
-            "leave it out of emotion.categories"
+            f"no training utterance is labelled '{missing[0]}'{' or has votes for it' * voted}; "
+            "expected some of each class: leave it out of emotion.categories"
         )
     _check_noisy(train_utterances, dev_utterances, train_mixer)
     seen = _digests(_all_files(train_utterances, dev_utterances)) | _digests_of_sources([*train, *dev])

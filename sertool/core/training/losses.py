@@ -5,19 +5,24 @@ is known before the first step of an update. The concordance correlation coeffic
 gradient is taken with respect to the gathered predictions, then handed back to each of them.
 """
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+CategoryLoss = Literal["cross-entropy", "soft-cross-entropy", "kl-divergence"]
+"""Losses over the classes: of the label, or of the distribution of the annotators' votes."""
 
 
 def class_weights(counts: Tensor) -> Tensor:
     """Return N / (C * n_c) for each class, (C,); 0 for a class without utterances.
 
     Args:
-        counts: training utterances of each class, (C,).
+        counts: training utterances of each class, or the sum of its shares of votes, (C,).
     """
     counts = counts.to(torch.float32)
-    return torch.where(counts > 0, counts.sum() / (len(counts) * counts.clamp(min=1.0)), torch.zeros_like(counts))
+    return torch.where(counts > 0, counts.sum() / (len(counts) * counts.clamp(min=1e-8)), torch.zeros_like(counts))
 
 
 def cross_entropy_sum(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
@@ -34,6 +39,43 @@ def cross_entropy_sum(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor
 def cross_entropy_denominator(labels: Tensor, weights: Tensor) -> Tensor:
     """Return the weights of all labelled utterances, summed."""
     return weights[labels[labels >= 0]].sum()
+
+
+def soft_cross_entropy_sum(logits: Tensor, shares: Tensor, weights: Tensor) -> Tensor:
+    """Return the summed cross-entropy against distributions, sum of w_c * p_c * -log q_c over utterances and classes.
+
+    Divide by `soft_denominator` of the whole batch. Where every distribution is one-hot this is `cross_entropy_sum`.
+
+    Args:
+        logits: (B, C).
+        shares: of the annotators for each class, (B, C); rows sum to 1, or to 0 where nothing is known.
+        weights: of the classes, (C,).
+    """
+    return -(shares * weights * logits.float().log_softmax(1)).sum()
+
+
+def kl_divergence_sum(logits: Tensor, shares: Tensor, weights: Tensor) -> Tensor:
+    """Return the summed divergence of predictions from distributions; arguments as in `soft_cross_entropy_sum`.
+
+    An utterance counts by the mean weight of its classes, sum of w_c * p_c, so that its own minimum stays at q = p; in
+    weighted cross-entropy the minimum moves to the heavier classes. Divide by `soft_denominator` of the whole batch.
+    """
+    return (kl_divergence(logits, shares) * (shares @ weights)).sum()
+
+
+def kl_divergence(logits: Tensor, shares: Tensor) -> Tensor:
+    """Return KL(p || q) in nats of each prediction q from a distribution p, (B,); 0 where p is a row of zeros.
+
+    Args:
+        logits: (B, C).
+        shares: p, (B, C).
+    """
+    return (torch.xlogy(shares, shares) - shares * logits.float().log_softmax(1)).sum(1)
+
+
+def soft_denominator(shares: Tensor, weights: Tensor) -> Tensor:
+    """Return the weights of all utterances' classes by their shares, summed."""
+    return (shares @ weights).sum()
 
 
 def l1_sum(estimate: Tensor, target: Tensor, mask: Tensor) -> Tensor:

@@ -8,15 +8,24 @@ from torch import Tensor
 from sertool.core.audio.spectra import HOP, stft_frames
 from sertool.core.corpus.batches import Batch
 from sertool.core.models.shared import Crop, SharedModel, SharedOutput, cropped_lengths, spectrum_mask
-from sertool.core.training.losses import cross_entropy_denominator, cross_entropy_sum, l1_sum
+from sertool.core.training.losses import (
+    CategoryLoss,
+    cross_entropy_denominator,
+    cross_entropy_sum,
+    kl_divergence_sum,
+    l1_sum,
+    soft_cross_entropy_sum,
+    soft_denominator,
+)
 
 
 @dataclass(frozen=True)
 class Objective:
-    """Sum of the heads' losses: weighted cross-entropy, 1 − CCC, and L1 between log1p spectra.
+    """Sum of the heads' losses: weighted cross-entropy (or divergence), 1 − CCC, and L1 between log1p spectra.
 
     Attributes:
         class_weights: (C,), or None without categories.
+        category_loss: of the label, or of the distribution of votes.
         attributes: whether the model estimates attributes.
         enhancement: whether it enhances.
         emotion_weight: of cross-entropy and of 1 − CCC.
@@ -25,6 +34,7 @@ class Objective:
     """
 
     class_weights: Tensor | None
+    category_loss: CategoryLoss
     attributes: bool
     enhancement: bool
     emotion_weight: float
@@ -44,7 +54,10 @@ class Objective:
         """Return what the summed losses of this batch are to be divided by: class weights, and frames × bins, (2,)."""
         totals = torch.zeros(2, device=batch.labels.device)
         if self.class_weights is not None:
-            totals[0] = cross_entropy_denominator(batch.labels, self.class_weights)
+            if self.category_loss == "cross-entropy":
+                totals[0] = cross_entropy_denominator(batch.labels, self.class_weights)
+            else:
+                totals[0] = soft_denominator(batch.vote_shares, self.class_weights)
         if self.enhancement:
             frames, crop = stft_frames(batch.lengths), self.crop(batch)
             totals[1] = (cropped_lengths(frames, crop) if crop else frames).sum()
@@ -64,7 +77,7 @@ class Objective:
         """
         losses = {}
         if self.class_weights is not None:
-            total = cross_entropy_sum(output.category_logits, batch.labels, self.class_weights)
+            total = self._category_sum(output.category_logits, batch)
             losses["category"] = self.emotion_weight * total / denominators[0].clamp(min=1e-8)
         if ccc_gradient is not None:
             # Its value means nothing; its gradient is that of 1 - CCC over all predictions of the update.
@@ -76,3 +89,9 @@ class Objective:
             total = l1_sum(output.enhanced_log_spectrum, target, spectrum_mask(output))
             losses["enhancement"] = self.enhancement_weight * total / (denominators[1] * target.shape[2])
         return losses
+
+    def _category_sum(self, logits: Tensor, batch: Batch) -> Tensor:
+        if self.category_loss == "cross-entropy":
+            return cross_entropy_sum(logits, batch.labels, self.class_weights)
+        soft_sum = kl_divergence_sum if self.category_loss == "kl-divergence" else soft_cross_entropy_sum
+        return soft_sum(logits, batch.vote_shares, self.class_weights)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from sertool.core.errors import InputError
 from sertool.core.models.config import CompactConfig
+from sertool.core.training.losses import CategoryLoss
 from sertool.core.training.schedule import SCHEDULES, Stage, with_front_end
 
 Positive = Annotated[float, Field(gt=0.0)]
@@ -81,6 +82,9 @@ class Emotion(_Section):
     """Attributes to estimate, each on the 1–7 scale."""
     hidden: Count = 256
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
+    loss: CategoryLoss = "cross-entropy"
+    """`cross-entropy` learns the label; `soft-cross-entropy` and `kl-divergence` learn the distribution of the
+    annotators' votes (columns `votes_<category>`), and so from utterances too on which no majority agrees."""
     weight: Annotated[float, Field(ge=0.0)] = 1.0
     """Weight of the emotion losses in the sum."""
 

@@ -83,6 +83,7 @@ def make_objective(recipe: Recipe, inputs: Inputs, device: torch.device) -> Obje
     crop_s = recipe.enhancement.crop_s
     return Objective(
         class_weights=weights,
+        category_loss=recipe.emotion.loss,
         attributes=bool(inputs.config.attributes),
         enhancement=inputs.config.enhances,
         emotion_weight=recipe.emotion.weight,

@@ -12,6 +12,7 @@ from sertool.core.corpus.manifest import Manifest, utterance_key
 from sertool.core.corpus.splits import check_disjoint
 from sertool.core.errors import InputError
 from sertool.core.training.recipe import Recipe
+from sertool.core.training.votes import share_dropped, vote_counts, vote_shares, voted_categories
 
 HELD_OUT = 20
 """Without a dev split, one utterance in so many is held out to choose the best epoch of a pre-training."""
@@ -84,21 +85,63 @@ def find_categories(recipe: Recipe, train: list[Manifest]) -> tuple[str, ...]:
 
 
 def select(manifest: Manifest, categories: tuple[str, ...], recipe: Recipe, notes: list[str]) -> Manifest:
-    """Keep the utterances of these categories; what is left out is noted."""
-    chosen, excluded = select_categories(manifest, categories, on_unknown=recipe.data.on_unknown)
+    """Keep the utterances of these categories, and where votes are learned those without a label that have votes.
+
+    What is left out is noted.
+
+    Raises:
+        InputError: nothing is left, a category is unknown and that is an error, or there are no votes to learn.
+    """
+    if recipe.emotion.loss == "cross-entropy":
+        chosen, excluded = select_categories(manifest, categories, on_unknown=recipe.data.on_unknown)
+    else:
+        chosen, excluded = _select_voted(manifest, categories, recipe, notes)
     for name, count in excluded.items():
         notes.append(f"{manifest.name}: {count} utterances left out, category '{name}'")
     return chosen
 
 
-def list_utterances(manifests: list[Manifest], categories: tuple[str, ...], attributes: tuple[str, ...]) -> Utterances:
-    """Return the utterances of manifests as arrays, in order.
+def _select_voted(
+    manifest: Manifest, categories: tuple[str, ...], recipe: Recipe, notes: list[str]
+) -> tuple[Manifest, dict[str, int]]:
+    if not voted_categories(manifest):
+        raise InputError(
+            f"{manifest.name}: has no votes, which emotion.loss={recipe.emotion.loss} learns; expected columns such as "
+            f"'votes_{categories[0]}': add them, or set emotion.loss=cross-entropy"
+        )
+    manifest.require("emotion")
+    dropped = share_dropped(manifest, categories)
+    if dropped:
+        notes.append(f"{manifest.name}: {dropped:.1%} of the votes are for other categories and do not count")
+    emotion = manifest.table["emotion"]
+    undecided = emotion.isna().to_numpy() & (vote_counts(manifest, categories).sum(1) > 0)
+    if undecided.any():
+        notes.append(f"{manifest.name}: {undecided.sum()} utterances without a label are learned from their votes")
+    excluded: dict[str, int] = {}
+    if not undecided.all():
+        _, excluded = select_categories(manifest.where(~undecided), categories, on_unknown=recipe.data.on_unknown)
+    return manifest.where(undecided | emotion.isin(list(categories)).to_numpy()), excluded
+
+
+def class_counts(utterances: Utterances, categories: tuple[str, ...]) -> dict[str, float]:
+    """Return how many utterances each class has; where votes are learned, the sum of its shares of them."""
+    if utterances.vote_shares.shape[1]:
+        counts = utterances.vote_shares.sum(0, dtype=np.float64)
+    else:
+        counts = np.bincount(utterances.labels[utterances.labels >= 0], minlength=len(categories))
+    return dict(zip(categories, counts.tolist(), strict=True))
+
+
+def list_utterances(
+    manifests: list[Manifest], categories: tuple[str, ...], attributes: tuple[str, ...], *, voted: bool = False
+) -> Utterances:
+    """Return the utterances of manifests as arrays, in order; with the annotators' votes where these are learned.
 
     Raises:
         InputError: a column is missing, or only some of the manifests are noisy already.
         AudioError: the header of a file cannot be read.
     """
-    paths, clean, labels, values = [], [], [], []
+    paths, clean, labels, values, shares = [], [], [], [], []
     index = {name: i for i, name in enumerate(categories)}
     for manifest in manifests:
         if not len(manifest):
@@ -113,6 +156,7 @@ def list_utterances(manifests: list[Manifest], categories: tuple[str, ...], attr
         columns = [
             pd.to_numeric(manifest.table[name]).to_numpy(dtype=np.float32, na_value=np.nan) for name in attributes
         ]
+        shares.append(vote_shares(manifest, categories) if voted else np.zeros((len(manifest), 0), np.float32))
         values.append(np.stack(columns, axis=1) if columns else np.zeros((len(manifest), 0), np.float32))
     if clean and len(clean) != len(paths):
         raise InputError(
@@ -125,5 +169,6 @@ def list_utterances(manifests: list[Manifest], categories: tuple[str, ...], attr
         durations_s=durations,
         labels=np.concatenate(labels).astype(np.int64),
         attributes=np.concatenate(values),
+        vote_shares=np.concatenate(shares),
         clean_paths=np.array(clean) if clean else None,
     )

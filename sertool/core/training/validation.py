@@ -1,5 +1,6 @@
 """How good a model is on the whole dev split, in the noise kept for it."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -13,7 +14,7 @@ from sertool.core.errors import InputError
 from sertool.core.metrics.emotion import category_scores, ccc
 from sertool.core.models.shared import SharedModel, spectrum_mask
 from sertool.core.training.inputs import Inputs
-from sertool.core.training.losses import l1_sum
+from sertool.core.training.losses import kl_divergence, l1_sum
 from sertool.core.training.recipe import Recipe
 
 BATCH_S = 120.0
@@ -34,8 +35,9 @@ def validate(
         between: called between batches; may raise to end early.
 
     Returns:
-        By name: `f1_macro` and `ua` over all SNRs pooled, `ccc_<attribute>`, `l1` per bin, and `score`, by which the
-        best epoch is chosen (higher is better): the mean of F1-macro and the CCCs there are, or else minus L1.
+        By name: `f1_macro` and `ua` over all SNRs pooled, `ccc_<attribute>`, `l1` per bin; `vote_kl`, the mean
+        divergence from the annotators' votes in nats, where these are learned; and `score`, by which the best epoch is
+        chosen (higher is better): the mean of F1-macro and the CCCs there are, or else minus vote_kl, or else minus L1.
     """
     model.eval()
     dataset = UtteranceDataset(inputs.dev, inputs.dev_mixer, Augmentation(), recipe.seed)
@@ -62,12 +64,19 @@ def validate(
     return _scores(model, rows, total)
 
 
-def _predictions(output, batch) -> list[tuple[int, int, list[float], list[float]]]:
-    """Return (label, predicted class, attributes, predicted attributes) of each utterance."""
+def _predictions(output, batch) -> list[tuple[int, int, list[float], list[float], float]]:
+    """Return (label, predicted class, attributes, predicted attributes, divergence from the votes) of each utterance.
+
+    The divergence is NaN where there are no votes.
+    """
     count = len(batch.labels)
     classes = output.category_logits.argmax(1).tolist() if output.category_logits is not None else [-1] * count
     estimates = output.attributes.float().tolist() if output.attributes is not None else [[]] * count
-    return list(zip(batch.labels.tolist(), classes, batch.attributes.tolist(), estimates, strict=True))
+    divergences = [math.nan] * count
+    if batch.vote_shares.shape[1]:
+        by_utterance = kl_divergence(output.category_logits, batch.vote_shares)
+        divergences = by_utterance.masked_fill(batch.vote_shares.sum(1) == 0, math.nan).tolist()
+    return list(zip(batch.labels.tolist(), classes, batch.attributes.tolist(), estimates, divergences, strict=True))
 
 
 def _scores(model: SharedModel, rows: list[tuple], total: torch.Tensor) -> dict[str, float]:
@@ -87,11 +96,15 @@ def _scores(model: SharedModel, rows: list[tuple], total: torch.Tensor) -> dict[
         if value is not None:
             scores[f"ccc_{name}"] = value
             chosen_by.append(value)
+    divergences = [row[4] for row in rows if not math.isnan(row[4])]
+    if divergences:
+        scores["vote_kl"] = float(np.mean(divergences))
     if model.enhancement_head:
         scores["l1"] = float(total[0] / total[1])
-    if not chosen_by and not model.enhancement_head:
-        raise InputError(
-            "no score can be had on the dev split; expected labels in it: label it, or split anew"
-        )
-    scores["score"] = float(np.mean(chosen_by)) if chosen_by else -scores["l1"]
+    if not chosen_by and not divergences and not model.enhancement_head:
+        raise InputError("no score can be had on the dev split; expected labels in it: label it, or split anew")
+    if chosen_by:
+        scores["score"] = float(np.mean(chosen_by))
+    else:
+        scores["score"] = -scores.get("vote_kl", scores.get("l1"))
     return scores

@@ -63,6 +63,7 @@ def dataset(tmp_path):
         durations_s=np.array([1.0, 0.5625, 0.25]),
         labels=np.array([0, 1, -1]),
         attributes=np.array([[4.0], [np.nan], [2.0]], np.float32),
+        vote_shares=np.array([[1.0, 0.0], [0.25, 0.75], [0.0, 0.0]], np.float32),
     )
     mixer = Mixer(NoiseSet.read(tmp_path / "noise"), SnrChoice(values=(5.0,)), 0)
     return lambda **augmentation: UtteranceDataset(utterances, mixer, Augmentation(**augmentation), 0)
@@ -73,6 +74,7 @@ def test_a_batch_is_padded_with_zeros_and_keeps_its_labels(dataset):
     batch = data.collate([data[Pick(i, 0)] for i in (2, 0, 1)])
     assert batch.lengths.tolist() == [4000, 16000, 9000]
     assert batch.labels.tolist() == [-1, 0, 1]
+    assert batch.vote_shares.tolist() == [[0, 0], [1, 0], [0.25, 0.75]]
     assert not batch.noisy[0, 4000:].any() and not batch.clean[2, 9000:].any()
     np.testing.assert_array_equal(batch.clean[1].numpy(), read_audio(data.utterances.paths[0]))
     assert measure_snr(batch.noisy[1].numpy(), batch.clean[1].numpy()) == pytest.approx(5.0, abs=0.01)

@@ -16,7 +16,10 @@ from sertool.core.training.losses import (
     class_weights,
     cross_entropy_denominator,
     cross_entropy_sum,
+    kl_divergence_sum,
     l1_sum,
+    soft_cross_entropy_sum,
+    soft_denominator,
 )
 
 
@@ -49,6 +52,53 @@ def test_parts_add_up_to_the_whole_batch(cuts):
     denominator = cross_entropy_denominator(labels, weights)
     parts = [cross_entropy_sum(logits[a:b], labels[a:b], weights) for a, b in pairwise(edges)]
     torch.testing.assert_close(sum(parts) / denominator, whole)
+
+
+def shares_of(*shape, seed=0):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed)).softmax(1)
+
+
+def test_soft_cross_entropy_is_torchs_on_distributions():
+    logits, shares, weights = torch.randn(6, 3), shares_of(6, 3), torch.tensor([0.5, 2.0, 1.0])
+    expected = torch.nn.functional.cross_entropy(logits, shares, weight=weights, reduction="sum")
+    torch.testing.assert_close(soft_cross_entropy_sum(logits, shares, weights), expected)
+
+
+def test_one_hot_votes_are_labels():
+    logits, labels, weights = torch.randn(5, 3), torch.tensor([0, 2, -1, 1, 2]), torch.tensor([0.5, 2.0, 1.0])
+    shares = torch.nn.functional.one_hot(labels.clamp(min=0), 3) * (labels >= 0)[:, None].float()
+    torch.testing.assert_close(
+        soft_cross_entropy_sum(logits, shares, weights), cross_entropy_sum(logits, labels, weights)
+    )
+    torch.testing.assert_close(kl_divergence_sum(logits, shares, weights), cross_entropy_sum(logits, labels, weights))
+    assert soft_denominator(shares, weights) == cross_entropy_denominator(labels, weights)
+
+
+def test_divergence_is_torchs_weighted_by_utterance():
+    logits, shares, weights = torch.randn(6, 3), shares_of(6, 3), torch.tensor([0.5, 2.0, 1.0])
+    by_class = torch.nn.functional.kl_div(logits.log_softmax(1), shares, reduction="none")
+    expected = (by_class.sum(1) * (shares * weights).sum(1)).sum()
+    torch.testing.assert_close(kl_divergence_sum(logits, shares, weights), expected)
+
+
+def test_divergence_rests_at_the_votes_and_weighted_cross_entropy_at_the_heavy_classes():
+    shares, weights = shares_of(4, 3), torch.tensor([0.5, 2.0, 1.0])
+    logits = shares.log().requires_grad_()
+    (gradient,) = torch.autograd.grad(kl_divergence_sum(logits, shares, weights), logits)
+    torch.testing.assert_close(gradient, torch.zeros_like(gradient), atol=1e-6, rtol=0)
+    heavy = (shares * weights / (shares * weights).sum(1, keepdim=True)).log().requires_grad_()
+    (gradient,) = torch.autograd.grad(soft_cross_entropy_sum(heavy, shares, weights), heavy)
+    torch.testing.assert_close(gradient, torch.zeros_like(gradient), atol=1e-6, rtol=0)
+
+
+def test_an_utterance_without_votes_teaches_nothing():
+    logits, weights = torch.randn(3, 3, requires_grad=True), torch.ones(3)
+    shares = shares_of(3, 3)
+    shares[1] = 0.0
+    for soft_sum in (soft_cross_entropy_sum, kl_divergence_sum):
+        (gradient,) = torch.autograd.grad(soft_sum(logits, shares, weights), logits)
+        assert not gradient[1].any() and gradient[0].any() and gradient.isfinite().all()
+    assert soft_denominator(shares, weights) == pytest.approx(2.0)
 
 
 def test_l1_counts_real_frames_only():
