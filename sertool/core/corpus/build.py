@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from sertool.core.corpus.categories import map_categories, unused_words
-from sertool.core.corpus.clips import SKIPPED
+from sertool.core.corpus.categories import map_categories, map_votes, unused_words
+from sertool.core.corpus.clips import NOTES, SKIPPED
 from sertool.core.corpus.manifest import Manifest
 from sertool.core.corpus.splits import Protocol, SplitChoice, check_disjoint, choose, split_column
 from sertool.core.errors import InputError
+from sertool.core.writing import whole_file
 
 FIRST_COLUMNS = ("file_name", "corpus", "speaker", "split", "emotion", "gender", "text")
 
@@ -26,13 +27,18 @@ class Built:
         manifest: the utterances, with absolute paths.
         skipped: how many clips were left out, by reason.
         unused: words of the category map that no clip bears.
-        unknown_speakers: utterances whose speaker is not known; they are for training only.
+        unknown_speakers: utterances whose speaker is not known; they are for training only, unless the corpus's own
+            split says otherwise.
+        published_split: whether the split is the corpus's own, taken from its table.
+        notes: what else the reader found.
     """
 
     manifest: Manifest
     skipped: dict[str, int] = field(default_factory=dict)
     unused: list[str] = field(default_factory=list)
     unknown_speakers: int = 0
+    published_split: bool = False
+    notes: list[str] = field(default_factory=list)
 
 
 def build(
@@ -59,20 +65,24 @@ def build(
     """
     mapping = mapping or {}
     skipped = rows[SKIPPED].value_counts()
+    notes = list(rows.attrs.get(NOTES, []))
     table = rows[rows[SKIPPED].isna()].drop(columns=SKIPPED).reset_index(drop=True)
     unused = unused_words(table["emotion"], mapping) if "emotion" in table else sorted(mapping)
     if "emotion" in table:
         table["emotion"] = map_categories(table["emotion"], mapping)
+    table = map_votes(table, mapping)
     if corpus is not None:
         table["corpus"] = corpus
+    published = "split" in table and not choice.asked
     table = _split(table, protocol, choice)
     table = table.rename(columns={"path": "file_name"})
     first = [name for name in FIRST_COLUMNS if name in table]
     table = table[[*first, *(name for name in table.columns if name not in first)]]
     manifest = Manifest.from_table(table, output.parent, path=output)
-    check_disjoint(manifest)
+    check_disjoint(manifest, remedy=protocol.remedy if published else "")
     unknown = int(manifest.table["speaker"].isna().sum()) if "speaker" in table else len(table)
-    return Built(manifest, {str(reason): int(count) for reason, count in skipped.items()}, unused, unknown)
+    counts = {str(reason): int(count) for reason, count in skipped.items()}
+    return Built(manifest, counts, unused, unknown, published, notes)
 
 
 def plan_copies(manifest: Manifest, source: Path, target: Path) -> tuple[Manifest, list[tuple[Path, Path]]]:
@@ -107,23 +117,15 @@ def copy_file(source: Path, target: Path) -> None:
     """Copy a file whole or not at all; one that is there already is kept when it is the same.
 
     Raises:
-        InputError: another file is there, or it cannot be written.
+        InputError: another file is there.
+        OutputError: it cannot be written.
     """
     if target.exists():
         if target.samefile(source) or filecmp.cmp(source, target, shallow=False):
             return
         raise InputError(f"{target}: is there and differs from {source}; expected no file or its copy: write elsewhere")
-    partial = target.with_name(f".{target.stem}.partial-{os.getpid()}{target.suffix}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(target, durable=False) as partial:
         shutil.copyfile(source, partial)
-        partial.replace(target)
-    except OSError as error:
-        raise InputError(
-            f"{target}: cannot be written ({error.strerror or error}): check the folder and the free space"
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def is_there(manifest: Manifest, output: Path) -> bool:
@@ -151,15 +153,14 @@ def is_there(manifest: Manifest, output: Path) -> bool:
 
 
 def _split(table: pd.DataFrame, protocol: Protocol, choice: SplitChoice) -> pd.DataFrame:
-    asked = choice.folds is not None or choice.fold is not None or bool(choice.test or choice.dev)
     if "speaker" not in table or table["speaker"].isna().all():
-        if asked:
+        if choice.asked:
             raise InputError(
                 "no speaker is known, so none can be kept apart; expected a column 'speaker': give --speaker-pattern, "
                 "or ask for no split"
             )
         return table
-    if "split" in table and not asked:
+    if "split" in table and not choice.asked:
         return table
     known = table.dropna(subset=["speaker"]).drop_duplicates("speaker")
     gender = dict(zip(known["speaker"], known["gender"], strict=True)) if "gender" in table else {}

@@ -29,6 +29,9 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
 CATEGORIES: tuple[str, ...] = tuple(SYNONYMS)
 """The canonical categories."""
 
+VOTES = "votes_"
+"""How columns that count the annotators who chose a category begin; the category follows."""
+
 UNLABELLED = "unlabelled"
 """What utterances without a category are counted as."""
 
@@ -108,6 +111,38 @@ def map_categories(labels: pd.Series, mapping: Mapping[str, str | None] | None =
     if unknown:
         raise _unknown_words(sorted(unknown))
     return words.map(meaning).astype(pd.ArrowDtype(pa.string()))
+
+
+def map_votes(table: pd.DataFrame, mapping: Mapping[str, str | None] | None = None) -> pd.DataFrame:
+    """Return a table whose columns `votes_<word>` are called for canonical categories, mapped as `map_categories` does.
+
+    Votes for words that are mapped to one category are added up; those for a word mapped to none are dropped. A word
+    the vocabulary lacks, such as other, keeps its column unless it is mapped.
+
+    Args:
+        table: any columns; votes are numbers, null where a clip was not voted on.
+        mapping: from `parse_map`.
+
+    Returns:
+        The table, `votes_<category>` where the first word of the category stood.
+    """
+    columns = [name for name in table.columns if str(name).startswith(VOTES)]
+    words = pd.Series([name.removeprefix(VOTES).strip().lower() for name in columns], dtype="object")
+    own = {word: word for word in words if canonical(word) is None}
+    target = dict(zip(columns, map_categories(words, {**own, **(mapping or {})}), strict=True))
+    if all(not pd.isna(target[name]) and f"{VOTES}{target[name]}" == name for name in columns):
+        return table
+    found: dict[str, pd.Series] = {}
+    for name in table.columns:
+        if name not in target:
+            found[name] = table[name]
+        elif not pd.isna(target[name]):
+            column = f"{VOTES}{target[name]}"
+            votes = pd.to_numeric(table[name])
+            found[column] = found[column].add(votes, fill_value=0.0) if column in found else votes
+    mapped = pd.DataFrame(found, index=table.index)
+    mapped.attrs = table.attrs
+    return mapped
 
 
 def unused_words(labels: pd.Series, mapping: Mapping[str, str | None]) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from sertool.core.audio.files import audio_digest, read_audio_native
-from sertool.core.corpus.categories import UNLABELLED
+from sertool.core.corpus.categories import UNLABELLED, VOTES
 from sertool.core.corpus.manifest import Manifest
 from sertool.core.corpus.splits import crossing, in_order
 from sertool.core.engine import Outcome, map_tasks
@@ -72,6 +72,8 @@ class Report:
         same_samples: groups of files that differ, but decode to the same samples.
         crossing: splits of every speaker found in more than one.
         crossing_audio: groups of identical files that lie in more than one split.
+        votes: annotators' votes for each category, over the `voted` utterances that have any.
+        voted: utterances with votes.
     """
 
     utterances: int
@@ -89,6 +91,8 @@ class Report:
     same_samples: list[list[str]] = field(default_factory=list)
     crossing: dict[str, tuple[str, ...]] = field(default_factory=dict)
     crossing_audio: list[list[str]] = field(default_factory=list)
+    votes: dict[str, float] = field(default_factory=dict)
+    voted: int = 0
 
     def record(self) -> dict[str, Any]:
         """Return the report as a dict that JSON can hold; keys are the attributes' names."""
@@ -142,6 +146,7 @@ def check(manifest: Manifest, *, workers: int = 1, on_done: Callable[[Outcome], 
     split_of = dict(zip(names, splits, strict=True))
     identical = _groups({name: clip.bytes_digest for name, clip in clips.items()})
     same_samples = _same_samples(clips, located)
+    votes = manifest.table[[name for name in manifest.table.columns if name.startswith(VOTES)]].fillna(0.0)
     hours = Counter()
     for name, clip in clips.items():
         hours[split_of[name]] += clip.duration_s / 3600.0
@@ -165,6 +170,8 @@ def check(manifest: Manifest, *, workers: int = 1, on_done: Callable[[Outcome], 
         crossing_audio=[
             group for group in [*identical, *same_samples] if len({split_of[name] for name in group} - {NO_SPLIT}) > 1
         ],
+        votes={name.removeprefix(VOTES): float(votes[name].sum()) for name in votes.columns},
+        voted=int((votes.sum(axis=1) > 0).sum()),
     )
 
 

@@ -12,6 +12,9 @@ from sertool.core.errors import InputError
 SKIPPED = "skipped"
 """Column of a reader's rows: why a clip is left out of the manifest, null where it is not."""
 
+NOTES = "notes"
+"""Key in `attrs` of a reader's rows: sentences about the corpus as it was found, which the user should read."""
+
 
 def find_clips(folder: Path) -> pd.DataFrame:
     """Return the audio beneath a folder.
@@ -22,10 +25,7 @@ def find_clips(folder: Path) -> pd.DataFrame:
     Raises:
         InputError: the folder is missing, is a file, holds no audio, or a file's name is no UTF-8.
     """
-    if not folder.exists():
-        raise InputError(f"{folder}: no such folder: check the spelling")
-    if not folder.is_dir():
-        raise InputError(f"{folder}: is a file; expected the corpus's folder: name the folder it lies in")
+    check_folder(folder)
     paths = find_audio(folder.resolve())
     if not paths:
         raise InputError(f"{folder}: holds no audio; expected {', '.join(sorted(SUFFIXES))} files: check the folder")
@@ -35,6 +35,18 @@ def find_clips(folder: Path) -> pd.DataFrame:
             f"{str(unspellable)!a}: its name is no UTF-8; expected a name that a table can hold: rename it"
         )
     return pd.DataFrame({"path": [str(path) for path in paths], "stem": [path.stem for path in paths]})
+
+
+def check_folder(folder: Path) -> None:
+    """Check that a corpus's folder is one.
+
+    Raises:
+        InputError: it is missing, or is a file.
+    """
+    if not folder.exists():
+        raise InputError(f"{folder}: no such folder: check the spelling")
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is a file; expected the corpus's folder: name the folder it lies in")
 
 
 def check_once(clips: pd.DataFrame, folder: Path) -> None:
@@ -82,6 +94,11 @@ def existing_audio(paths: Iterable[Path]) -> list[Path | None]:
         return listings[path.parent].get(path.stem)
 
     return [locate(path) for path in paths]
+
+
+def first_file(folders: Iterable[Path], name: str) -> Path | None:
+    """Return the first file of this name in some folders, None where none has it."""
+    return next((folder / name for folder in folders if (folder / name).is_file()), None)
 
 
 def _is_text(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Any folder of speech: a table (CSV, TSV, Parquet), Hugging Face `audiofolder`, a folder a class, or bare files."""
+"""Any folder of speech: a table (also Hugging Face `audiofolder`), a folder a class, or bare files."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -8,6 +8,7 @@ import pandas as pd
 
 from sertool.core.corpus.categories import canonical
 from sertool.core.corpus.clips import SKIPPED, check_any, existing_audio, find_clips
+from sertool.core.corpus.json_lines import read_json_lines
 from sertool.core.corpus.manifest import PATH_COLUMNS, Manifest
 from sertool.core.corpus.splits import SPLIT_WORDS, Protocol
 from sertool.core.corpus.tables import columns_found, read_table
@@ -15,7 +16,7 @@ from sertool.core.errors import InputError
 
 PROTOCOL = Protocol()
 
-TABLES = ("metadata.csv", "metadata.tsv", "metadata.parquet")
+TABLES = ("metadata.csv", "metadata.tsv", "metadata.parquet", "metadata.jsonl")
 NOBODY = frozenset({"unknown", "nan", "none", "null", "n/a", "na", "?"})
 """What tables write for a speaker nobody knows."""
 
@@ -31,9 +32,9 @@ def read(
 ) -> pd.DataFrame:
     """Read a folder of speech or a table of it.
 
-    Labels come from the table: `metadata.csv`, `.tsv` or `.parquet` in the folder, or one in each of its subfolders.
-    Without one, the folder a file lies in is its label if any such folder is named for a category. A first subfolder
-    called train, validation, test … is the split, where no column says it.
+    Labels come from the table: `metadata.csv`, `.tsv`, `.parquet` or `.jsonl` in the folder, or one in each of its
+    subfolders. Without one, the folder a file lies in is its label if any such folder is named for a category. A first
+    subfolder called train, validation, test … is the split, where no column says it.
 
     Args:
         folder: the folder, or the table itself.
@@ -103,15 +104,12 @@ def _tables(folder: Path) -> list[Path]:
             )
         if found:
             return found
-    other = next(folder.glob("metadata.jsonl"), None) or next(folder.glob("*/metadata.jsonl"), None)
-    if other:
-        raise InputError(f"{other}: is JSON lines; expected {', '.join(TABLES)}: convert it first")
     return []
 
 
 def _listed(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
     """Return the rows of a table, each with the path of its audio."""
-    table = read_table(path)
+    table = read_json_lines(path) if path.suffix.lower() == ".jsonl" else read_table(path)
     for name, source in columns.items():
         if source not in table.column_names:
             found = columns_found(table.column_names)

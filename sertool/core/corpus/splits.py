@@ -24,6 +24,8 @@ SPLIT_WORDS = {
 }
 """The words others use for a split, and ours."""
 
+SPLIT_ANEW = "split by speaker with 'sertool corpus ... --folds'"
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -34,12 +36,14 @@ class Protocol:
         fold_of: the published fold of a speaker, 0 … folds-1.
         test: speakers of the published single test split; () where fold 0 is the default.
         dev: speakers of its dev split.
+        remedy: what to do where the split in the corpus's own table shares speakers; "" says how to deal anew.
     """
 
     folds: int | None = None
     fold_of: Callable[[str], int] | None = None
     test: tuple[str, ...] = ()
     dev: tuple[str, ...] = ()
+    remedy: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,11 @@ class SplitChoice:
     seed: int = 0
     test: tuple[str, ...] = ()
     dev: tuple[str, ...] = ()
+
+    @property
+    def asked(self) -> bool:
+        """Whether the user asked for anything."""
+        return self.folds is not None or self.fold is not None or bool(self.test or self.dev)
 
     def __post_init__(self) -> None:
         if (self.test or self.dev) and (self.folds is not None or self.fold is not None):
@@ -185,6 +194,25 @@ def split_column(speakers: pd.Series, split_of: Mapping[str, str]) -> pd.Series:
     return speakers.map(dict(split_of)).fillna(TRAIN).astype(pd.ArrowDtype(pa.string()))
 
 
+def kept_in_one_split(speakers: pd.Series, splits: pd.Series) -> pd.Series:
+    """Return which utterances to keep so that no known speaker is in two splits, and the tests are touched least.
+
+    A speaker stays in the first of test, test2 … (by name), dev and train that he or she is in. Unknown speakers, and
+    utterances in no split, stay.
+
+    Args:
+        speakers: of each utterance, (n,), null where unknown.
+        splits: of each utterance, (n,), same index, null for none.
+
+    Returns:
+        Booleans, (n,), same index.
+    """
+    order = sorted(splits.dropna().unique(), key=lambda split: ({DEV: 1, TRAIN: 2}.get(split, 0), split))
+    rank = splits.map({split: place for place, split in enumerate(order)}).astype("float64")
+    first = rank.groupby(speakers).transform("min")
+    return (rank == first) | speakers.isna() | splits.isna()
+
+
 def in_order(splits: Iterable[str]) -> list[str]:
     """Return splits in the order people expect: train, dev, test, then others by name."""
     order = {TRAIN: 0, DEV: 1, TEST: 2}
@@ -210,8 +238,12 @@ def crossing(manifest: Manifest) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def check_disjoint(manifest: Manifest) -> None:
+def check_disjoint(manifest: Manifest, *, remedy: str = "") -> None:
     """Check that no speaker is in two splits.
+
+    Args:
+        manifest: to check.
+        remedy: what the message says to do, where dealing the speakers to folds is not all there is.
 
     Raises:
         InputError: one is; the message names up to five such speakers.
@@ -222,10 +254,7 @@ def check_disjoint(manifest: Manifest) -> None:
             f"speaker '{speaker}' is in {' and '.join(splits)}" for speaker, splits in list(leaks.items())[:5]
         )
         more = f"; and {len(leaks) - 5} more" if len(leaks) > 5 else ""
-        raise InputError(
-            f"{manifest.name}: {named}{more}; expected each speaker in one split: "
-            "split by speaker with 'sertool corpus ... --folds'"
-        )
+        raise InputError(f"{manifest.name}: {named}{more}; expected each speaker in one split: {remedy or SPLIT_ANEW}")
 
 
 def _check_folds(folds: int, speakers: int) -> None:

@@ -1,6 +1,7 @@
 """Tables as strangers write them (CSV, TSV, Parquet), read into Arrow columns with the types of a manifest."""
 
 import csv
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,9 +18,21 @@ ATTRIBUTES = ("arousal", "dominance", "valence")
 NAME_COLUMNS = ("speaker", "split", "emotion", "gender", "corpus", "kind")
 """Columns that identify: always strings, without the blanks around them."""
 
-TEXT_COLUMNS = ("file_name", "clean_file", "noise_file", "face_file", "text")
+TEXT_COLUMNS = (
+    *("file_name", "clean_file", "noise_file", "rir_file", "noise_rir_file", "face_file", "text"),
+    *("babble_files", "babble_offsets_s", "clean_reference", "speech_level"),
+)
 NUMBER_COLUMNS = ("snr_db", "noise_offset_s", "gain_db")
-UNITS = ("_db", "_s", "_hz", "_percent")
+UNITS = ("_db", "_s", "_hz", "_percent", "_1_to_5", "agreement")
+"""How the names of further columns of numbers end: with a unit, a scale, or `agreement`, a share of annotators."""
+
+MOST_COLUMNS = 4096
+"""Columns a table may have; more are no table of utterances, and every one costs time by itself."""
+
+UNPACKED_BYTES, UNPACKED_RATIO = 64_000_000, 50
+"""A Parquet file may unpack to so many bytes, or to so many times its own size if that is more: a few kilobytes can say
+one value a billion times."""
+
 NO_NUMBER = pa.array(["", "nan", "NaN", "NA", "N/A", "null", "None"])
 
 
@@ -27,27 +40,64 @@ def read_table(path: Path) -> pa.Table:
     """Read a CSV, TSV or Parquet file; the columns of a text file are strings, empty fields null.
 
     Raises:
-        InputError: the file is missing, a folder, of another kind, empty, or not a table.
+        InputError: the file is missing, a folder, of another kind, empty, not a table, or one that unpacks without end.
     """
     suffix = path.suffix.lower()
     if path.is_dir():
         raise InputError(f"{path}: is a folder; expected a table: name the file, such as {path / 'metadata.csv'}")
     if not path.exists():
         raise InputError(f"{path}: no such file: check the spelling and the folder")
+    if not path.is_file():
+        raise InputError(f"{path}: is a pipe or a device; expected a file, which can be read twice: save it first")
     if suffix not in (".csv", ".tsv", ".parquet"):
         raise InputError(f"{path}: is a '{suffix}' file; expected a table as .csv, .tsv or .parquet: convert it first")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: is empty; expected a table with a header row: write it again")
     try:
-        table = pq.read_table(path) if suffix == ".parquet" else _read_text(path, "\t" if suffix == ".tsv" else ",")
-    except (pa.ArrowException, UnicodeDecodeError, csv.Error, OSError) as error:
-        reason = str(error).splitlines()[0][:200]
+        table = _read_parquet(path) if suffix == ".parquet" else _read_text(path, "\t" if suffix == ".tsv" else ",")
+    except (pa.ArrowException, UnicodeDecodeError, csv.Error, OSError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         kind = "a Parquet file" if suffix == ".parquet" else "a UTF-8 text table"
         raise InputError(f"{path}: is not {kind} ({reason}): export it again") from error
-    double = {name for name in table.column_names if table.column_names.count(name) > 1}
+    double = {name for name, count in Counter(table.column_names).items() if count > 1}
     if double:
-        raise InputError(f"{path}: has two columns '{min(double)}'; expected each name once: rename one")
+        raise InputError(f"{path}: has two columns '{min(double)[:40]}'; expected each name once: rename one")
     return table
+
+
+def _read_parquet(path: Path) -> pa.Table:
+    """Read a Parquet file piece by piece, and no further than a table of its size can go."""
+    most = max(UNPACKED_BYTES, UNPACKED_RATIO * path.stat().st_size)
+    with pq.ParquetFile(path) as file:
+        groups = range(file.metadata.num_row_groups)
+        _check_columns(path, file.metadata.num_columns)
+        unpacked = sum(file.metadata.row_group(group).total_byte_size for group in groups)
+        batches = []
+        for batch in file.iter_batches() if unpacked <= most else ():
+            # A dictionary is unpacked here, or it would be where nobody counts.
+            columns = [
+                column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+                for column in batch.columns
+            ]
+            batches.append(pa.record_batch(columns, names=batch.schema.names))
+            unpacked = sum(batch.nbytes for batch in batches)
+            if unpacked > most:
+                break
+        if unpacked > most:
+            raise InputError(
+                f"{path}: unpacks to more than {most / 1e6:.0f} MB, from {path.stat().st_size / 1e6:.1f}; expected a "
+                f"table of utterances, at most {UNPACKED_RATIO} times its file's size: write it anew"
+            )
+        # Without what the file says of pandas and Arrow, which is a stranger's too.
+        schema = batches[0].schema if batches else file.schema_arrow.remove_metadata()
+    table = pa.Table.from_batches(batches, schema)
+    table.validate(full=True)
+    return table.combine_chunks()
+
+
+def _check_columns(path: Path, count: int) -> None:
+    if count > MOST_COLUMNS:
+        raise InputError(f"{path}: has {count} columns; expected at most {MOST_COLUMNS}: leave out the others")
 
 
 def _read_text(path: Path, delimiter: str) -> pa.Table:
@@ -56,6 +106,7 @@ def _read_text(path: Path, delimiter: str) -> pa.Table:
         header = next((row for row in csv.reader(file, delimiter=delimiter) if row), [])
     if not header or any("\0" in name for name in header):
         raise csv.Error("no header row")
+    _check_columns(path, len(header))
     if delimiter == "," and len(header) == 1 and ";" in header[0]:
         # Not read all the same: where spreadsheets write semicolons they write decimal commas too.
         raise InputError(f"{path}: its columns are separated by ';'; expected ',' and decimal points: export it so")
@@ -73,8 +124,8 @@ def _read_text(path: Path, delimiter: str) -> pa.Table:
 def typed(table: pa.Table, where: str) -> pa.Table:
     """Give the known columns their types: what identifies becomes text, what measures becomes float64.
 
-    Other columns stay as they are, apart from text columns named for a unit (`_db`, `_s`, `_hz`, `_percent`) all of
-    whose values are numbers.
+    Other columns stay as they are, apart from text columns named for a unit (`UNITS`) all of whose values are
+    numbers.
 
     Args:
         table: columns of any type.
@@ -152,12 +203,16 @@ def _parsed(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _first_no_number(column: pa.ChunkedArray) -> tuple[int, object]:
-    for row, value in enumerate(column):
+    """Return the row, counted from 1, and the value of the first that is no number, in a column that has one."""
+    first, last = 0, len(column)
+    while last - first > 1:
+        middle = (first + last) // 2
         try:
-            _parsed(pa.chunked_array([pa.array([value.as_py()], type=column.type)]))
+            _parsed(column.slice(first, middle - first))
+            first = middle
         except pa.ArrowException:
-            return row + 1, value.as_py()
-    return 1, column[0].as_py()
+            last = middle
+    return first + 1, column[first].as_py()
 
 
 def _check_range(column: pa.ChunkedArray, name: str, where: str, *, low: float, high: float) -> None:

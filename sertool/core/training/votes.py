@@ -3,15 +3,13 @@
 import numpy as np
 import pandas as pd
 
+from sertool.core.corpus.categories import VOTES
 from sertool.core.corpus.manifest import Manifest
-
-PREFIX = "votes_"
-"""What a manifest's columns of annotator counts begin with."""
 
 
 def voted_categories(manifest: Manifest) -> tuple[str, ...]:
     """Return the categories annotators could vote for, in the manifest's order."""
-    return tuple(name.removeprefix(PREFIX) for name in manifest.table.columns if name.startswith(PREFIX))
+    return tuple(name.removeprefix(VOTES) for name in manifest.table.columns if name.startswith(VOTES))
 
 
 def vote_counts(manifest: Manifest, categories: tuple[str, ...]) -> np.ndarray:
@@ -42,6 +40,6 @@ def share_dropped(manifest: Manifest, categories: tuple[str, ...]) -> float:
 
 
 def _column(manifest: Manifest, category: str) -> np.ndarray:
-    if PREFIX + category not in manifest.table.columns:
+    if VOTES + category not in manifest.table.columns:
         return np.zeros(len(manifest))
-    return pd.to_numeric(manifest.table[PREFIX + category]).to_numpy(dtype=np.float64, na_value=0.0)
+    return pd.to_numeric(manifest.table[VOTES + category]).to_numpy(dtype=np.float64, na_value=0.0)

@@ -10,6 +10,7 @@ from sertool.core.corpus.categories import (
     SYNONYMS,
     canonical,
     map_categories,
+    map_votes,
     parse_map,
     select_categories,
     unused_words,
@@ -133,3 +134,27 @@ def test_or_is_an_error(tmp_path):
 def test_nothing_left_is_an_error(tmp_path):
     with pytest.raises(InputError, match="labels found: calm; expected some of anger"):
         select_categories(labelled(tmp_path, "calm"), ["anger"], on_unknown="exclude")
+
+
+@pytest.fixture
+def votes():
+    columns = {"votes_excited": [1.0, None], "code": ["x", "y"], "votes_happy": [2.0, None], "votes_other": [1.0, None]}
+    return pd.DataFrame(columns)
+
+
+def test_votes_are_called_for_canonical_categories_and_added_up_where_mapped(votes):
+    table = map_votes(votes)
+    assert table.columns.tolist() == ["votes_excitement", "code", "votes_happiness", "votes_other"]
+    table = map_votes(votes, parse_map(["excited=happiness"]))
+    assert table.columns.tolist() == ["votes_happiness", "code", "votes_other"]
+    assert table["votes_happiness"][0] == 3 and pd.isna(table["votes_happiness"][1])
+
+
+def test_votes_for_a_word_that_is_no_category_any_more_are_dropped(votes):
+    table = map_votes(votes, parse_map(["excited=", "other="]))
+    assert table.columns.tolist() == ["code", "votes_happiness"]
+
+
+def test_votes_that_need_no_change_are_left_alone():
+    table = pd.DataFrame({"votes_anger": [1], "votes_other": [2], "emotion": ["anger"]})
+    assert map_votes(table) is table

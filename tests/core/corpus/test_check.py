@@ -97,3 +97,10 @@ def test_the_identical_pair_of_ravdess(shared_data, tmp_path):
         ["3-01-03-01-02-01-07", "3-01-03-01-02-02-07"]
     ]
     assert not report.same_samples and not report.silent and not report.unreadable
+
+
+def test_votes_are_added_up_over_the_utterances_that_have_some(corpus):
+    assert check(corpus).votes == {} and check(corpus).voted == 0
+    table = corpus.table.assign(votes_anger=[2.5, 1] + 7 * [None], votes_other=[1, 0] + 7 * [0])
+    report = check(Manifest.from_table(table, corpus.folder))
+    assert report.votes == {"anger": 3.5, "other": 1.0} and report.voted == 2

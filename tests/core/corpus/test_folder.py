@@ -100,13 +100,18 @@ def test_other_paths_of_a_table_still_point_where_they_did(place):
     assert rows["clean_file"][0].endswith("/clean/x.wav") and rows["clean_file"][0].startswith("/")
 
 
-def test_two_tables_another_kind_and_none(place):
+def test_json_lines_say_what_a_csv_says(place):
+    base = place("a.wav", "b.wav", other="file_name,speaker,emotion,arousal\na.wav,03,sad,2.5\nb.wav,,,\n")
+    lines = ['{"file_name": "a.wav", "speaker": "03", "emotion": "sad", "arousal": 2.5}', '{"file_name": "b.wav"}']
+    (base / "metadata.jsonl").write_text("\n".join(lines) + "\n")
+    pd.testing.assert_frame_equal(folder.read(base), folder.read(base / "other.csv"))
+    pd.testing.assert_frame_equal(folder.read(base / "metadata.jsonl"), folder.read(base))
+
+
+def test_two_tables_and_none(place):
     base = place("a.wav")
     with pytest.raises(InputError, match="no table to take columns from"):
         folder.read(base, columns={"emotion": "label"})
-    (base / "metadata.jsonl").write_text("{}")
-    with pytest.raises(InputError, match="is JSON lines"):
-        folder.read(base)
     (base / "metadata.tsv").write_text("file_name\na.wav\n")
     with pytest.raises(InputError, match="both list the audio"):
         folder.read(place(metadata="file_name\na.wav\n"))

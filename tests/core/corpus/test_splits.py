@@ -17,6 +17,7 @@ from sertool.core.corpus.splits import (
     choose,
     crossing,
     deal,
+    kept_in_one_split,
     split_column,
 )
 from sertool.core.errors import InputError
@@ -166,3 +167,21 @@ def test_speakers_of_two_corpora_may_be_numbered_alike(tmp_path):
 def test_crossing_is_what_it_says(tmp_path_factory, rows):
     expected = {name for name, _ in rows if len({split for other, split in rows if other == name}) > 1}
     assert set(crossing(manifest(tmp_path_factory.getbasetemp(), rows))) == expected
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([*"abc", None]), st.sampled_from(["train", "dev", "test", "test2", None])), min_size=1
+    )
+)
+def test_what_is_kept_in_one_split_crosses_none_and_costs_no_test(tmp_path_factory, rows):
+    table = pd.DataFrame(rows, columns=["speaker", "split"])
+    kept = kept_in_one_split(table["speaker"], table["split"])
+    left = [row for row, keep in zip(rows, kept, strict=True) if keep]
+    assert not left or not crossing(manifest(tmp_path_factory.getbasetemp(), left))
+    for row, keep in zip(rows, kept, strict=True):
+        speaker, split = row
+        if speaker is None or split in (None, "test"):
+            assert keep
+        elif not keep:
+            assert any(name == speaker and other not in (None, split) for name, other in left)
