@@ -1,7 +1,11 @@
 """Fixtures every test may use."""
 
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import settings
 
@@ -20,6 +24,23 @@ def shared_data() -> Path:
     return SHARED_DATA
 
 
+@pytest.fixture
+def full_disk() -> Callable[[int], AbstractContextManager[None]]:
+    """`with full_disk(n):` no file grows beyond n bytes, much as on a disk without room."""
+    resource = pytest.importorskip("resource", reason="no limits on files here")
+
+    @contextlib.contextmanager
+    def limit(size: int) -> Iterator[None]:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return limit
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip tests marked `gpu` where there is no CUDA device."""
     gpu_tests = [item for item in items if item.get_closest_marker("gpu")]
@@ -30,3 +51,49 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not torch.cuda.is_available():
         for item in gpu_tests:
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+def _voice(seed: int, seconds: float = 1.2) -> np.ndarray:
+    """Bursts of noise with pauses, at a level of its own, float32."""
+    generator = np.random.default_rng(seed)
+    time = np.arange(round(seconds * 16_000)) / 16_000
+    bursts = np.maximum(0.0, np.sin(2 * np.pi * (1.5 + 0.2 * seed) * time + seed))
+    return (10.0 ** -(1 + seed % 3 / 2) * bursts * generator.standard_normal(len(time))).clip(-1, 1).astype(np.float32)
+
+
+def _room_response(seed: int, *, rt60_s: float = 0.3, delay: int = 100, direct: float = 1.0) -> np.ndarray:
+    """A delay, one sample of direct sound, and decaying noise from 5 ms after it on, float64."""
+    time = np.arange(round(rt60_s * 16_000)) / 16_000
+    tail = 0.05 * np.random.default_rng(seed).standard_normal(len(time)) * 10 ** (-3 * time / rt60_s)
+    return np.concatenate([np.zeros(delay), [direct], np.zeros(80), tail])
+
+
+@pytest.fixture(scope="session")
+def talkers(tmp_path_factory) -> Path:
+    """A manifest of 16 utterances of eight speakers, two each, at levels 20 dB apart."""
+    from sertool.core.audio.files import write_audio
+
+    folder = tmp_path_factory.mktemp("talkers")
+    rows = []
+    for number in range(16):
+        name = f"s{number // 2}/{number}.flac"
+        (folder / name).parent.mkdir(exist_ok=True)
+        write_audio(folder / name, _voice(number, 0.8 + 0.1 * number), 16_000)
+        rows.append(f"{name},s{number // 2}")
+    (folder / "talkers.csv").write_text("\n".join(["file_name,speaker", *rows]) + "\n")
+    return folder / "talkers.csv"
+
+
+@pytest.fixture(scope="session")
+def room_folder(tmp_path_factory) -> Path:
+    """Three rooms of three places each; in one of them a place is for speech."""
+    from sertool.core.audio.files import write_audio
+
+    folder = tmp_path_factory.mktemp("rooms")
+    for room in range(3):
+        for place in range(3):
+            name = "speech" if room == 2 and place == 0 else f"place-{place}"
+            (folder / f"room-{room}").mkdir(exist_ok=True)
+            response = _room_response(10 * room + place, rt60_s=0.2 + 0.1 * room, delay=60 + 25 * place)
+            write_audio(folder / f"room-{room}" / f"{name}.wav", response, 16_000)
+    return folder

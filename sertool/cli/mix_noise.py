@@ -7,6 +7,18 @@ from typing import Annotated
 import typer
 
 from sertool.cli import console
+from sertool.cli.mixing_options import (
+    Babble,
+    BabbleSplit,
+    CleanReference,
+    LevelChoice,
+    Rir,
+    SpeechLevel,
+    Talkers,
+    read_babble,
+    read_rooms,
+)
+from sertool.core.errors import InputError
 
 
 class AudioFormat(StrEnum):
@@ -26,18 +38,26 @@ class NoisePart(StrEnum):
 
 def mix_noise(
     manifest: Annotated[Path, typer.Argument(help="Manifest of clean speech (CSV or Parquet).")],
-    noise: Annotated[
-        Path, typer.Option("--noise", help="Folder of noise, one subfolder a kind, or a manifest with a column 'kind'.")
-    ],
     snr: Annotated[
         list[str],
         typer.Option("--snr", help="SNR in dB, repeatable; or a range LOW:HIGH to draw one from for every utterance."),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write the mixtures and metadata.csv to.")],
+    noise: Annotated[
+        Path | None,
+        typer.Option("--noise", help="Folder of noise, one subfolder a kind, or a manifest with a column 'kind'."),
+    ] = None,
+    babble: Babble = None,
+    babble_split: BabbleSplit = None,
+    talkers: Talkers = None,
+    speech_level: SpeechLevel = LevelChoice.UTTERANCE,
+    rir: Rir = None,
+    clean_reference: CleanReference = None,
     split: Annotated[str | None, typer.Option("--split", help="Mix only this split of the manifest.")] = None,
     kind: Annotated[list[str] | None, typer.Option("--kind", help="Take only this kind of noise; repeatable.")] = None,
     part: Annotated[
-        NoisePart, typer.Option("--part", help="Noise to take: 'dev' is a fixed fifth of it, 'train' the rest.")
+        NoisePart,
+        typer.Option("--part", help="Noise to take, and babble without split: 'dev' is a fifth, 'train' the rest."),
     ] = NoisePart.ALL,
     disjoint_from: Annotated[
         Path | None,
@@ -59,6 +79,10 @@ def mix_noise(
 ) -> None:
     """Mix speech with noise: the same mixtures for the same seed, whatever the order or number of workers.
 
+    With --babble, others talk at once; the speaker of an utterance that is listed there never babbles around it. With
+    --rir, speech and noise sound from different places of the same room: the SNR is that of the reverberant speech, and
+    clean_file is its direct sound (or early part), aligned with it.
+
     Interrupted and run again, it makes only what is missing. Prints the path of the noisy manifest.
     """
     from sertool.core.corpus.manifest import Manifest
@@ -67,14 +91,29 @@ def mix_noise(
     from sertool.core.corpus.noise import NoiseSet, check_disjoint
     from sertool.core.engine import default_workers
 
+    if noise is None:
+        if babble is None:
+            raise InputError("there is nothing to mix with; expected noise or babble: name --noise, --babble or both")
+        if kind or disjoint_from is not None:
+            raise InputError("--kind and --disjoint-from are about recordings of noise: name them with --noise")
+    if overwrite:
+        console.if_interrupted("run the same command again, without --overwrite, to go on")
     choice = parse_snr(snr)
     speech = Manifest.read(manifest)
     if split is not None:
         speech = speech.split(split)
-    noise_set = NoiseSet.read(noise, part=part.value, kinds=kind or None)
+    request = MixtureRequest(
+        speech,
+        None if noise is None else NoiseSet.read(noise, part=part.value, kinds=kind or None),
+        choice,
+        seed=seed,
+        audio_format=audio_format.value,
+        level=speech_level.value,
+        babble=read_babble(babble, split=babble_split, talkers=talkers, part=part.value),
+        reverberation=read_rooms(rir, clean_reference),
+    )
     if disjoint_from is not None:
-        check_disjoint(noise_set, NoiseSet.read(disjoint_from))
-    request = MixtureRequest(speech, noise_set, choice, seed=seed, audio_format=audio_format.value)
+        check_disjoint(request.noise_set, NoiseSet.read(disjoint_from))
     plan = open_plan(request, output, overwrite=overwrite)
     if plan.finished:
         console.note(f"{plan.folder}: these mixtures are made already; nothing to do")

@@ -149,3 +149,71 @@ def test_ctrl_c_leaves_a_folder_to_go_on_from(place):
     result = _mix(*NOISE_AT_0, "--json")
     told = json.loads(result.stdout)
     assert told["utterances_kept"] > 0 and told["utterances_made"] + told["utterances_kept"] == 600
+
+
+def test_babble_rooms_and_active_levels_are_written_and_told(place, talkers, room_folder):
+    more = ("--babble", str(talkers), "--talkers", "3", "--rir", str(room_folder), "--speech-level", "active")
+    result = _mix(*NOISE_AT_0, *more, "--clean-reference", "early")
+    assert result.exit_code == 0, result.stderr
+    table = Manifest.read("out/metadata.csv").table
+    assert set(table["speech_level"]) == {"active"} and set(table["clean_reference"]) == {"early"}
+    assert {"babble_files", "babble_offsets_s", "rir_file", "noise_rir_file"} <= {*table.columns}
+    assert "made already" in _mix(*NOISE_AT_0, *more, "--clean-reference", "early").stderr
+    result = _mix(*NOISE_AT_0, *more)
+    assert result.exit_code == 2 and "clean reference early, now dry" in result.stderr
+
+
+def test_babble_is_noise_enough(place, talkers):
+    result = _mix("--babble", str(talkers), "--snr", "0")
+    assert result.exit_code == 0, result.stderr
+    table = Manifest.read("out/metadata.csv").table
+    assert set(table["noise_kind"]) == {"babble"} and table["noise_file"].isna().all()
+    assert all(len(json.loads(text)) == 6 for text in table["babble_files"])
+
+
+def test_a_split_or_a_part_of_the_babble_is_taken_alone(place, talkers):
+    rows = Manifest.read(talkers).rebased(place).table.assign(split=["train"] * 8 + ["test"] * 8)
+    rows.to_csv("babble.csv", index=False)
+    assert _mix("--babble", "babble.csv", "--babble-split", "test", "--talkers", "4", "--snr", "0").exit_code == 0
+    named = {name for text in Manifest.read("out/metadata.csv").table["babble_files"] for name in json.loads(text)}
+    assert named <= set(rows["file_name"][8:])
+    by_part = []
+    for part in ("train", "dev"):
+        call = ("--babble", "babble.csv", "--part", part, "--talkers", "2", "--snr", "0", "--overwrite")
+        assert _mix(*call).exit_code == 0
+        told = Manifest.read("out/metadata.csv").table["babble_files"]
+        by_part.append({name for text in told for name in json.loads(text)})
+    assert not by_part[0] & by_part[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--snr", "0"), "nothing to mix with; expected noise or babble: name --noise, --babble or both"),
+        (("--babble", "BABBLE", "--snr", "0", "--kind", "rain"), "--kind and --disjoint-from are about recordings"),
+        (("--babble", "BABBLE", "--snr", "0", "--talkers", "9"), "speech of 8 talkers; expected 9"),
+        (("--babble", "BABBLE", "--snr", "0", "--talkers", "1"), "--talkers"),
+        (("--babble", "BABBLE", "--snr", "0", "--babble-split", "test"), "no column 'split'"),
+        (("--babble", "nowhere.csv", "--snr", "0"), "nowhere.csv: no such file"),
+        (("--babble", "noise", "--snr", "0"), "noise: is a folder; expected a table"),
+        ((*NOISE_AT_0, "--talkers", "4"), "--talkers says nothing without --babble"),
+        ((*NOISE_AT_0, "--babble-split", "test"), "--babble-split says nothing without --babble"),
+        ((*NOISE_AT_0, "--clean-reference", "dry"), "--clean-reference says nothing without --rir"),
+        ((*NOISE_AT_0, "--rir", "nowhere"), "nowhere: no such folder"),
+        ((*NOISE_AT_0, "--rir", "other"), "room 'siren' has no response for noise besides siren/a.flac"),
+        ((*NOISE_AT_0, "--speech-level", "loud"), "--speech-level"),
+    ],
+)
+def test_wrong_babble_and_rooms_end_in_one_line_too(place, talkers, arguments, told):
+    result = _mix(*(str(talkers) if word == "BABBLE" else word for word in arguments))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert told in result.stderr and result.stderr.startswith("error:") and result.stderr.count("\n") == 1
+    assert not (place / "out").exists()
+
+
+def test_an_utterance_whose_level_cannot_be_measured_is_listed(place):
+    click = np.zeros(8000)
+    click[4000] = 0.5
+    write_audio(place / "speech" / "2.flac", click, 16_000)
+    result = _mix(*NOISE_AT_0, "--speech-level", "active")
+    assert result.exit_code == 1 and "2.flac: no active speech was found" in result.stderr

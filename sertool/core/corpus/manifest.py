@@ -1,6 +1,5 @@
 """The manifest: a table of utterances beside its audio, as CSV or Parquet (Hugging Face `audiofolder` layout)."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,9 @@ import pyarrow.parquet as pq
 
 from sertool.core.corpus.tables import columns_found, read_table, typed
 from sertool.core.errors import InputError
+from sertool.core.writing import whole_file
 
-PATH_COLUMNS = ("file_name", "clean_file", "noise_file", "face_file")
+PATH_COLUMNS = ("file_name", "clean_file", "noise_file", "rir_file", "noise_rir_file", "face_file")
 """Columns that hold paths: relative and beneath the manifest's folder, or absolute."""
 
 REMEDIES = {
@@ -154,24 +154,16 @@ class Manifest:
         Paths are written as seen from the new file's folder.
 
         Raises:
-            InputError: see `check_writable`; or the disk refuses.
+            InputError: see `check_writable`.
+            OutputError: the disk is full, or refuses.
         """
         path = Path(path)
         check_writable(path)
         manifest = self.rebased(path.parent)
         columns = ["file_name", *(name for name in manifest.table.columns if name != "file_name")]
         manifest = Manifest(manifest.table[columns], manifest.folder, path)
-        partial = path.with_name(f".{path.stem}.partial-{os.getpid()}{path.suffix}")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as partial:
             manifest._write_rows(partial)
-            partial.replace(path)
-        except OSError as error:
-            raise InputError(
-                f"{path}: cannot be written ({error.strerror or error}): check the folder and its rights"
-            ) from error
-        finally:
-            partial.unlink(missing_ok=True)
         return manifest
 
     def _write_rows(self, path: Path) -> None:
@@ -218,6 +210,12 @@ def _seen_from(names: pa.Array, old: Path, new: Path) -> pa.Array:
 def _check_paths(table: pa.Table, folder: Path, where: str) -> None:
     for column in PATH_COLUMNS:
         if column in table.column_names:
+            impossible = pc.index(pc.fill_null(pc.match_substring(table[column], "\0"), False), True).as_py()
+            if impossible >= 0:
+                raise InputError(
+                    f"{where}: row {impossible + 1}: '{column}' holds a NUL character; expected a path, in which none "
+                    "can be: write the table again"
+                )
             upwards = pc.index(
                 pc.fill_null(pc.match_substring_regex(table[column], r"(^|[/\\])\.\.($|[/\\])"), False), True
             ).as_py()
@@ -233,10 +231,16 @@ def _check_paths(table: pa.Table, folder: Path, where: str) -> None:
         raise InputError(
             f"{where}: row {row} has no file_name; expected a path in every row: fill it in or leave out the row"
         )
+    nameless = pc.index(pc.match_substring_regex(names, r"^[/.]*$|/\.?$"), True).as_py()
+    if nameless >= 0:
+        raise InputError(
+            f"{where}: row {nameless + 1}: file_name is '{names[nameless].as_py()}'; expected the path of a file, not "
+            "of a folder: name the file"
+        )
     # './a.wav', 'a.wav' and '<folder>/a.wav' are one file.
     plain = pc.replace_substring_regex(names, r"/(\./)*/*", "/")
     plain = pc.replace_substring_regex(plain, r"^(\./)+", "")
-    plain = _seen_from(pa.array(plain.to_pandas(), type=pa.string()), folder, folder)
+    plain = _seen_from(pa.concat_arrays(plain.chunks), folder, folder)
     if pc.count_distinct(plain).as_py() < len(plain):
         counts = pc.value_counts(plain)
         double = counts.field("values").filter(pc.greater(counts.field("counts"), 1))[0].as_py()

@@ -4,58 +4,25 @@
 lie there under their final names. A mixture is the same whenever it is made, so going on means making what is missing.
 """
 
-import hashlib
 import json
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
-from sertool.core.corpus.manifest import Manifest
-from sertool.core.corpus.noise import NoiseSet
+from sertool.core.corpus.mixture_request import AudioFormat, MixtureRequest, differences
 from sertool.core.corpus.snr import SnrChoice, snr_text
+from sertool.core.corpus.tables import NUMBER_COLUMNS
 from sertool.core.errors import InputError
+from sertool.core.writing import append_line, remove_leftovers, sole_process, write_text
 
 MADE_BY = "sertool mix-noise"
-VERSION = 1
-"""Raised when the same inputs would no longer give the same mixtures."""
-
-AudioFormat = Literal["flac", "wav"]
-"""24-bit FLAC, or 32-bit float WAV."""
+FILES = ("file_name", "clean_file")
+"""The files of a mixture."""
 
 PLAN_NAME, JOURNAL_NAME, MANIFEST_NAME = "mix.json", "mix.jsonl", "metadata.csv"
-
-
-@dataclass(frozen=True)
-class MixtureRequest:
-    """Which mixtures to write: every utterance at every fixed SNR, or once at an SNR drawn from a range.
-
-    Attributes:
-        manifest: the speech.
-        noise_set: the noise.
-        snr_db: the SNRs.
-        seed: of every draw.
-        audio_format: of the files written.
-    """
-
-    manifest: Manifest
-    noise_set: NoiseSet
-    snr_db: SnrChoice
-    seed: int = 0
-    audio_format: AudioFormat = "flac"
-
-    def inputs(self) -> dict[str, Any]:
-        """Return what decides the mixtures, in words and digests."""
-        manifest = json.dumps([str(self.manifest.folder), self.manifest.table.to_csv(index=False)])
-        return {
-            "manifest": hashlib.sha256(manifest.encode(errors="surrogateescape")).hexdigest(),
-            "noise": self.noise_set.digest,
-            "snr": str(self.snr_db),
-            "seed": self.seed,
-            "format": self.audio_format,
-            "version": VERSION,
-        }
 
 
 @dataclass(frozen=True)
@@ -94,8 +61,24 @@ class MixturePlan:
     def record(self, row: int, mixtures: list[dict[str, Any]]) -> None:
         """Note in the journal that the mixtures of a row lie there whole."""
         self.done[row] = mixtures
-        with open(self.folder / JOURNAL_NAME, "a", encoding="utf-8") as journal:
-            journal.write(_journal_line(row, mixtures))
+        append_line(self.folder / JOURNAL_NAME, _journal_line(row, mixtures))
+
+    def refresh(self) -> None:
+        """Note what another process has made since the plan was opened.
+
+        Raises:
+            InputError: it has started anew with other inputs.
+        """
+        earlier = _read_earlier(self.folder)
+        if earlier is None or earlier["inputs"] != self.request.inputs():
+            raise InputError(f"{self.folder}: another process has begun other mixtures there: choose another folder")
+        self.done.update(_read_done(self.folder, self.request, self.names))
+
+    def tidy(self) -> None:
+        """Remove what killed processes left half-written."""
+        folders = {(self.folder / part / name).parent for part in _folders(self.request.snr_db) for name in self.names}
+        for folder in (self.folder, *folders):
+            remove_leftovers(folder, held=True)
 
 
 def open_plan(request: MixtureRequest, folder: Path | str, *, overwrite: bool = False) -> MixturePlan:
@@ -108,11 +91,17 @@ def open_plan(request: MixtureRequest, folder: Path | str, *, overwrite: bool = 
             deleted.
 
     Raises:
-        InputError: the folder holds other files, or mixtures of other inputs and is not to be overwritten.
+        InputError: the folder holds other files, or mixtures of other inputs and is not to be overwritten; or another
+            process is at work there.
     """
     folder = Path(os.path.abspath(folder))
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; expected a folder to write mixtures to: name another")
+    with sole_process(folder):
+        return _open(request, folder, overwrite=overwrite)
+
+
+def _open(request: MixtureRequest, folder: Path, *, overwrite: bool) -> MixturePlan:
     earlier = _read_earlier(folder)
     sources = tuple(request.manifest.paths())
     _check_apart(folder, request, sources)
@@ -121,20 +110,19 @@ def open_plan(request: MixtureRequest, folder: Path | str, *, overwrite: bool = 
         _delete(folder, earlier)
         earlier = None
     if earlier is not None and earlier["inputs"] != inputs:
-        differences = "; ".join(_differences(earlier["inputs"], inputs))
+        told = "; ".join(differences(earlier["inputs"], inputs))
         raise InputError(
-            f"{folder}: holds mixtures of other inputs ({differences}); expected the same ones to go on: "
+            f"{folder}: holds mixtures of other inputs ({told}); expected the same ones to go on: "
             "choose another folder, or start anew with --overwrite"
         )
     names = tuple(_names(sources, request.manifest.folder))
     if earlier is None:
-        folder.mkdir(parents=True, exist_ok=True)
         # The names are stored so that starting anew deletes these files and no others.
         plan = {"made_by": MADE_BY, "inputs": inputs, "folders": _folders(request.snr_db), "names": names}
-        _write_whole(folder / PLAN_NAME, json.dumps(plan, indent=1))
-    done = _read_done(folder)
+        write_text(folder / PLAN_NAME, json.dumps(plan, indent=1))
+    done = _read_done(folder, request, names)
     # Written anew, so that a line cut short is gone and the next one starts on a line of its own.
-    _write_whole(folder / JOURNAL_NAME, "".join(_journal_line(row, done[row]) for row in done))
+    write_text(folder / JOURNAL_NAME, "".join(f"{_journal_line(row, done[row])}\n" for row in done))
     return MixturePlan(folder=folder, request=request, sources=sources, names=names, done=done)
 
 
@@ -187,7 +175,7 @@ def _read_earlier(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         plan = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: is not JSON ({error}); expected a plan of {MADE_BY}: choose another folder"
         ) from error
@@ -198,21 +186,26 @@ def _read_earlier(folder: Path) -> dict[str, Any] | None:
 
 def _is_ours(plan: Any) -> bool:
     """Return whether this is a plan as we write it, naming nothing outside its folder: --overwrite deletes by it."""
-    if (
-        not isinstance(plan, dict)
-        or plan.get("made_by") != MADE_BY
-        or not {"inputs", "folders", "names"} <= plan.keys()
-    ):
+    if not isinstance(plan, dict) or plan.get("made_by") != MADE_BY or not isinstance(plan.get("inputs"), dict):
         return False
-    names = [PurePosixPath(str(name)) for name in (*plan["folders"], *plan["names"])]
-    beneath = all(not name.is_absolute() and ".." not in name.parts for name in names)
-    return beneath and plan["inputs"].get("format") in get_args(AudioFormat)
+    if not all(isinstance(plan.get(part), list) for part in ("folders", "names")):
+        return False
+    names = [*plan["folders"], *plan["names"]]
+    return all(map(_is_beneath, names)) and str(plan["inputs"].get("format")) in get_args(AudioFormat)
+
+
+def _is_beneath(name: Any) -> bool:
+    """Return whether this is the path of something beneath the folder it is told in."""
+    if not isinstance(name, str) or "\0" in name:
+        return False
+    path = PurePosixPath(name)
+    return bool(path.name) and not path.is_absolute() and ".." not in path.parts
 
 
 def _check_apart(folder: Path, request: MixtureRequest, sources: tuple[Path, ...]) -> None:
     """Make sure that nothing that is read lies where is written, and where --overwrite deletes."""
     folder = folder.resolve()
-    inputs = [*sources, *(file.path.resolve() for file in request.noise_set.files)]
+    inputs = [*sources, *(path.resolve() for path in request.audio_files())]
     if request.manifest.path is not None:
         inputs.append(request.manifest.path.resolve())
     inside = next((path for path in inputs if path.is_relative_to(folder)), None)
@@ -223,36 +216,59 @@ def _check_apart(folder: Path, request: MixtureRequest, sources: tuple[Path, ...
         )
 
 
-def _differences(earlier: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
-    for name in now:
-        if earlier.get(name) != now[name]:
-            digest = name in ("manifest", "noise")
-            yield f"another {name}" if digest else f"{name} {earlier.get(name)}, now {now[name]}"
-
-
 def _journal_line(row: int, mixtures: list[dict[str, Any]]) -> str:
-    return json.dumps({"row": row, "mixtures": mixtures}) + "\n"
+    return json.dumps({"row": row, "mixtures": mixtures})
 
 
-def _read_done(folder: Path) -> dict[int, list[dict[str, Any]]]:
-    """Return the rows the journal tells of whose files still lie there."""
+def _read_done(folder: Path, request: MixtureRequest, names: Sequence[str]) -> dict[int, list[dict[str, Any]]]:
+    """Return the rows the journal tells of whose files still lie there.
+
+    A line that was cut short when the run was killed, or says what no run of ours says, is passed over: its row is made
+    again.
+    """
     done = {}
+    count, folders = len(fixed_snrs(request.snr_db)), _folders(request.snr_db)
     journal = folder / JOURNAL_NAME
-    lines = journal.read_text(encoding="utf-8").splitlines() if journal.is_file() else []
+    lines = journal.read_text(encoding="utf-8", errors="replace").splitlines() if journal.is_file() else []
     for line in lines:
         try:
             entry = json.loads(line)
-        except ValueError:
-            continue  # a line cut short when the run was killed: its row is made again
-        files = [folder / mixture[column] for mixture in entry["mixtures"] for column in ("file_name", "clean_file")]
-        if all(file.is_file() for file in files):
-            done[entry["row"]] = entry["mixtures"]
+        except (ValueError, RecursionError):
+            continue
+        row, mixtures = (entry.get("row"), entry.get("mixtures")) if isinstance(entry, dict) else (None, None)
+        if type(row) is not int or not 0 <= row < len(names) or not isinstance(mixtures, list):
+            continue
+        planned = {f"{part}/{names[row]}.{request.audio_format}" for part in folders}
+        whole = all(_is_mixture(mixture, planned) for mixture in mixtures) and len(mixtures) == count
+        if whole and all((folder / mixture[column]).is_file() for mixture in mixtures for column in FILES):
+            done[row] = mixtures
     return done
+
+
+def _is_mixture(mixture: Any, planned: set[str]) -> bool:
+    """Return whether this tells of a mixture as we write it, in files that were planned for it."""
+    if not isinstance(mixture, dict) or not all(mixture.get(column) in planned for column in FILES):
+        return False
+    numbers = {name: value for name, value in mixture.items() if name in NUMBER_COLUMNS}
+    words = [value for name, value in mixture.items() if name not in NUMBER_COLUMNS and value is not None]
+    measured = [value for name, value in numbers.items() if value is not None or name in ("snr_db", "gain_db")]
+    return (
+        {"snr_db", "gain_db"} <= numbers.keys()
+        and all(type(value) in (int, float) and abs(value) < math.inf for value in measured)
+        and all(isinstance(value, str) for value in words)
+    )
 
 
 def _delete(folder: Path, plan: dict[str, Any]) -> None:
     """Delete what an earlier run made or may have made, and the folders left empty by it; the plan itself last."""
     suffix = f".{plan['inputs']['format']}"
+    for path in {(folder / part / name).parent for part in plan["folders"] for name in plan["names"]}:
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise InputError(
+                f"{path}: leads out of {folder} by a link; expected a folder in it (nothing was deleted): remove it"
+            )
+    # First, so that a removal cut short leaves no manifest of files that are gone.
+    (folder / MANIFEST_NAME).unlink(missing_ok=True)
     touched = set()
     for subfolder in plan["folders"]:
         for name in plan["names"]:
@@ -261,15 +277,9 @@ def _delete(folder: Path, plan: dict[str, Any]) -> None:
             touched.update(parent for parent in path.parents if parent.is_relative_to(folder / subfolder))
     for parent in sorted(touched, key=lambda path: len(path.parts), reverse=True):
         if parent.is_dir():
-            for partial in parent.glob(f".*.partial-*{suffix}"):
-                partial.unlink()
+            remove_leftovers(parent, held=True)
             if not any(parent.iterdir()):
                 parent.rmdir()
-    for name in (MANIFEST_NAME, JOURNAL_NAME, PLAN_NAME):
+    remove_leftovers(folder, held=True)
+    for name in (JOURNAL_NAME, PLAN_NAME):
         (folder / name).unlink(missing_ok=True)
-
-
-def _write_whole(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

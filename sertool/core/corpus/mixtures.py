@@ -1,6 +1,7 @@
 """Mixtures on disk: every utterance of a manifest with noise, in parallel, and a manifest of what was made."""
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import pandas as pd
 
 from sertool.core.audio.files import SAMPLE_RATE, audio_digest, read_audio, write_audio
 from sertool.core.corpus.manifest import Manifest, utterance_key
-from sertool.core.corpus.mixing import Mixer, SilentNoiseError
+from sertool.core.corpus.mixing import Mixer, Mixture, SilentNoiseError
 from sertool.core.corpus.mixture_plan import (
     MixturePlan,
     MixtureRequest,
@@ -20,7 +21,8 @@ from sertool.core.corpus.mixture_plan import (
     open_plan,
 )
 from sertool.core.engine import map_tasks
-from sertool.core.errors import InputError
+from sertool.core.errors import InputError, OutputError
+from sertool.core.writing import sole_process
 
 __all__ = ["Failure", "MixturePlan", "MixtureReport", "MixtureRequest", "make_mixtures", "open_plan"]
 
@@ -56,8 +58,7 @@ def make_mixtures(plan: MixturePlan, *, workers: int = 1, on_done: Callable[[], 
     """Make the mixtures a folder still lacks, then its `metadata.csv`.
 
     Noisy speech goes to `snr_<SNR>dB/`, the speech in it to `clean/`, or to `clean_snr_<SNR>dB/` where both had to be
-    scaled. The same bytes come out whatever the number of workers and however often the making was interrupted (float
-    WAV files, whose header holds a date, have the same samples).
+    scaled. The same bytes come out whatever the number of workers and however often the making was interrupted.
 
     Args:
         plan: from `open_plan`.
@@ -66,8 +67,15 @@ def make_mixtures(plan: MixturePlan, *, workers: int = 1, on_done: Callable[[], 
 
     Raises:
         SilentNoiseError: nothing in the noise set is audible.
-        InputError: the manifest cannot be written.
+        OutputError: a file cannot be written, as on a full disk; what is made already stays and is not made again.
+        InputError: another process is at work in the folder.
     """
+    with sole_process(plan.folder):
+        plan.refresh()
+        return _make(plan, workers=workers, on_done=on_done)
+
+
+def _make(plan: MixturePlan, *, workers: int, on_done: Callable[[], None] | None) -> MixtureReport:
     already, kept = plan.finished, len(plan.done)
     request = plan.request
     rows = plan.pending
@@ -78,17 +86,19 @@ def make_mixtures(plan: MixturePlan, *, workers: int = 1, on_done: Callable[[], 
         describe=lambda task: str(task[0]),
         on_done=None if on_done is None else lambda _: on_done(),
         setup=_Bench,
-        setup_args=(request.noise_set, request.snr_db, request.seed, plan.folder, request.audio_format),
+        setup_args=(request.mixer(), plan.folder, request.audio_format),
     )
     failures = []
     with contextlib.closing(outcomes):
         for row, outcome in zip(rows, outcomes, strict=True):
-            if isinstance(outcome.error, SilentNoiseError):
+            if isinstance(outcome.error, SilentNoiseError | OutputError):
                 raise outcome.error
             if outcome.error is not None:
                 failures.append(Failure(path=plan.sources[row], message=str(outcome.error)))
             else:
                 plan.record(row, outcome.value)
+    # Not sooner: the workers of a process that has just been killed may take a moment to end.
+    plan.tidy()
     if plan.done and not already:
         _noisy_manifest(plan).write(plan.manifest_path)
     return MixtureReport(
@@ -103,8 +113,8 @@ def make_mixtures(plan: MixturePlan, *, workers: int = 1, on_done: Callable[[], 
 class _Bench:
     """What a process needs to mix utterances: made once, used for all of them."""
 
-    def __init__(self, noise_set, snr_db, seed: int, folder: Path, audio_format: str):
-        self.mixer = Mixer(noise_set, snr_db, seed)
+    def __init__(self, mixer: Mixer, folder: Path, audio_format: str):
+        self.mixer = mixer
         self.folder = folder
         self.suffix = f".{audio_format}"
 
@@ -140,18 +150,39 @@ def _mixtures_of(source: Path, name: str, bench: _Bench) -> Iterator[dict[str, A
             "clean_file": bench.write(clean_folder(noisy, mixture.gain_db), name, mixture.clean),
             # Of the speech as it was: resampled or scaled, clean_file no longer shows what it comes from.
             "clean_digest": digest,
-            "noise_file": str(mixture.noise_file),
+            "noise_file": _text(mixture.noise_file),
             "noise_kind": mixture.kind,
             "snr_db": mixture.snr_db,
+            "speech_level": bench.mixer.level,
             "noise_offset_s": mixture.noise_offset_s,
             "gain_db": mixture.gain_db,
+            **_babble_and_room(mixture, bench.mixer),
         }
+
+
+def _babble_and_room(mixture: Mixture, mixer: Mixer) -> dict[str, Any]:
+    """Return the columns only mixtures with babble or in rooms have; null in rows that have neither."""
+    columns: dict[str, Any] = {}
+    if mixer.babble is not None:
+        files = [str(path) for path in mixture.babble_files]
+        columns["babble_files"] = json.dumps(files) if files else None
+        columns["babble_offsets_s"] = json.dumps(mixture.babble_offsets_s) if files else None
+    if mixer.reverberation is not None:
+        columns["rir_file"] = _text(mixture.rir_file)
+        columns["noise_rir_file"] = _text(mixture.noise_rir_file)
+        columns["clean_reference"] = mixer.reverberation.reference if mixture.rir_file else None
+    return columns
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 def _noisy_manifest(plan: MixturePlan) -> Manifest:
     """Return the rows of the speech's manifest, once a mixture, with the columns mixing adds."""
     rows = [row for row in sorted(plan.done) for _ in plan.done[row]]
-    added = pd.DataFrame([mixture for row in sorted(plan.done) for mixture in plan.done[row]])
+    # A journal of an earlier version says nothing of the level, which was that of the whole utterance then.
+    added = pd.DataFrame([{"speech_level": "utterance", **one} for row in sorted(plan.done) for one in plan.done[row]])
     # Seen from the new folder first: other columns with paths, which stay, must still lead to their files.
     table = plan.request.manifest.rebased(plan.folder).table.iloc[rows].reset_index(drop=True)
     return Manifest.from_table(table.assign(**{name: added[name] for name in added}), plan.folder)

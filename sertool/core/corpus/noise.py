@@ -72,7 +72,7 @@ class NoiseSet:
             raise InputError(f"{source}: no such noise set; expected a folder or a manifest: check the spelling")
         found = _of_folder(source) if source.is_dir() else _of_manifest(source)
         chosen = _of_kinds(found, kinds, source)
-        chosen = [entry for entry in chosen if part == "all" or (part == "dev") == in_dev_part(entry[0].name)]
+        chosen = [entry for entry in chosen if in_part(entry[0].name, part)]
         if not chosen:
             raise InputError(
                 f"{source}: none of its {len(found)} recordings belongs to part '{part}'; expected at least one: "
@@ -118,6 +118,19 @@ def in_dev_part(name: str) -> bool:
     return int(hashlib.sha1(name.encode(errors="surrogateescape")).hexdigest(), 16) % _DEV_SHARE == 0
 
 
+def in_part(name: str, part: Part) -> bool:
+    """Return whether a recording of this file name belongs to a part of its set."""
+    return part == "all" or (part == "dev") == in_dev_part(name)
+
+
+def names_within(paths: Sequence[Path], folder: Path) -> list[str]:
+    """Return the POSIX paths of files within their set: from its folder, or else from the folder all files share."""
+    # Relative to the manifest where everything lies beneath it, so that a folder and its manifest give the same names.
+    if not all(path.is_relative_to(folder) for path in paths):
+        folder = Path(os.path.commonpath([path.parent for path in paths]))
+    return [path.relative_to(folder).as_posix() for path in paths]
+
+
 def file_digest(path: Path | str) -> str:
     """Return the SHA-256 of a file's bytes in hex; read once a process as long as its time and size stay the same.
 
@@ -126,8 +139,10 @@ def file_digest(path: Path | str) -> str:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such recording of noise; expected a file: check its spelling where it is listed")
+        raise InputError(f"{path}: no such recording; expected a file: check its spelling where it is listed")
     state = path.stat()
+    if state.st_size == 0:  # also what the system makes up as it is read, some of it without end
+        raise InputError(f"{path}: is empty; expected a file with something in it: copy it again")
     return _file_digest(str(path), state.st_mtime_ns, state.st_size)
 
 
@@ -184,11 +199,8 @@ def _of_manifest(source: Path) -> list[tuple[Path, str, str]]:
         row = int(kinds.isna().to_numpy().argmax()) + 1
         raise InputError(f"{source}: row {row} has no kind; expected one for every recording: fill the column 'kind'")
     paths = manifest.paths()
-    # Relative to the manifest where everything lies beneath it, so that a folder and its manifest give the same names.
-    base = manifest.folder
-    if not all(path.is_relative_to(base) for path in paths):
-        base = Path(os.path.commonpath([path.parent for path in paths]))
-    return [(path, path.relative_to(base).as_posix(), str(kind)) for path, kind in zip(paths, kinds, strict=True)]
+    names = names_within(paths, manifest.folder)
+    return [(path, name, str(kind)) for path, name, kind in zip(paths, names, kinds, strict=True)]
 
 
 def _of_kinds(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from sertool.core.audio.files import audio_digest
+from sertool.core.corpus.babble import BabbleSet
 from sertool.core.corpus.noise import NoiseSet
 from sertool.core.engine import map_tasks
 from sertool.core.errors import InputError
@@ -58,8 +59,19 @@ def refuse_seen(seen: Sequence[Utterance], total: int) -> None:
         )
 
 
-def refuse_heard_noise(noise: NoiseSet, run: Run | None) -> None:
+def refuse_heard_noise(
+    noise: NoiseSet | None, run: Run | None, *, babble: BabbleSet | None = None, workers: int = 1
+) -> None:
     """Stop where test noise shares a kind (by name, whatever the case) or a recording (by its bytes) with training.
+
+    Babble of talkers is compared by its speech rather than by its kind: none of it may be among the audio the model
+    learned from, be it as babble or as speech.
+
+    Args:
+        noise: recordings of test noise; None where babble is the only noise.
+        run: the model's.
+        babble: test babble, if any.
+        workers: processes at most.
 
     Raises:
         InputError: it does, or the model does not say what noise it was trained with.
@@ -68,10 +80,14 @@ def refuse_heard_noise(noise: NoiseSet, run: Run | None) -> None:
         raise InputError("the model's folder does not tell its training noise; expected a run: name one with --model")
     trained_kinds = {str(kind).casefold() for kind in run.noise["kinds"]}
     trained_files = set(run.noise["file_digests"])
-    kinds = [kind for kind in noise.kinds if kind.casefold() in trained_kinds]
-    files = [name for name, digest in noise.file_digests().items() if digest in trained_files]
-    if kinds or files:
-        found = {"kinds": kinds, "recordings": files}
+    found: dict[str, list[str]] = {}
+    if noise is not None:
+        found["kinds"] = [kind for kind in noise.kinds if kind.casefold() in trained_kinds]
+        found["recordings"] = [name for name, digest in noise.file_digests().items() if digest in trained_files]
+    if babble is not None:
+        talking = [Utterance(file=file.name, path=file.path) for file in babble.files]
+        found["utterances of babble"] = [one.file for one in find_seen(talking, run.seen_audio, workers=workers)]
+    if any(found.values()):
         shared = [f"{len(names)} {what} (first {names[0]})" for what, names in found.items() if names]
         raise InputError(
             f"the test noise shares {' and '.join(shared)} with the noise {run.folder.name} was trained with; expected "

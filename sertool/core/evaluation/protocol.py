@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from sertool.core.corpus.babble import BabbleSet
 from sertool.core.corpus.manifest import Manifest
-from sertool.core.corpus.mixing import SnrChoice
+from sertool.core.corpus.mixing import Level, Mixer, SnrChoice, check_kinds
 from sertool.core.corpus.noise import NoiseSet
+from sertool.core.corpus.reverberation import Reverberation
 from sertool.core.errors import InputError
 from sertool.core.metrics.speech import MEASURES
 
@@ -16,7 +18,7 @@ class Protocol:
 
     Attributes:
         snr: SNRs to mix at, and whether clean speech is heard; None for a manifest that is noisy already.
-        noise: what to mix with; None where nothing is mixed.
+        noise: recordings to mix with; None where there are none.
         split: the split to evaluate; None takes every utterance.
         seed: of the draws of noise.
         measures: speech measures, taken where the model enhances; empty for none.
@@ -24,6 +26,9 @@ class Protocol:
         allow_seen: go on, and say so, where the model learned from test utterances.
         unseen_noise: make sure that the test noise shares nothing with the noise of training.
         by_kind: also score each kind of noise by itself.
+        speech_level: what an SNR takes for the level of the speech.
+        babble: speech to make babble of, one more kind of noise; None for no babble.
+        reverberation: rooms the mixtures sound in, speech and noise; clean speech stays as it is. None for none.
         device: where the model computes; the same numbers are promised for "cpu".
     """
 
@@ -36,7 +41,21 @@ class Protocol:
     allow_seen: bool = False
     unseen_noise: bool = False
     by_kind: bool = False
+    speech_level: Level = "utterance"
+    babble: BabbleSet | None = None
+    reverberation: Reverberation | None = None
     device: str = "cpu"
+
+    @property
+    def has_noise(self) -> bool:
+        """Whether there is anything to mix with."""
+        return self.noise is not None or self.babble is not None
+
+    def mixer(self) -> Mixer | None:
+        """Return what mixes the utterances; None where nothing is mixed."""
+        if not self.has_noise:
+            return None
+        return Mixer(self.noise, self.snr, self.seed, self.speech_level, self.babble, self.reverberation)
 
     @property
     def conditions(self) -> tuple[float | None, ...]:
@@ -58,11 +77,13 @@ def check_noise(protocol: Protocol, manifest: Manifest) -> None:
     Raises:
         InputError: they do not.
     """
-    snr, noise = protocol.snr, protocol.noise
+    snr = protocol.snr
     if is_noisy(manifest):
         found = f"{manifest.name}: is noisy already (it has clean_file and snr_db)"
-        if snr is not None or noise is not None:
-            raise InputError(f"{found}: leave --noise and --snr out, or give the clean manifest")
+        if snr is not None or protocol.has_noise or protocol.reverberation is not None:
+            raise InputError(f"{found}: leave --noise, --babble, --rir and --snr out, or give the clean manifest")
+        if protocol.speech_level != "utterance":
+            raise InputError(f"{found}, at a speech level its column speech_level tells: leave --speech-level out")
         if protocol.unseen_noise:
             raise InputError(f"{found}, so its noise cannot be compared with that of training: give the clean manifest")
         return
@@ -70,7 +91,14 @@ def check_noise(protocol: Protocol, manifest: Manifest) -> None:
         raise InputError("no SNR was given; expected at least one in dB, or 'clean': write for example --snr 0")
     if snr.span is not None:
         raise InputError(f"SNR {snr} is a range; expected fixed SNRs, which conditions are: write for example --snr 0")
-    if snr.values and noise is None:
+    if snr.values and not protocol.has_noise:
         raise InputError(f"SNR {snr} needs noise; expected a folder of it: name it with --noise, or say --snr clean")
-    if protocol.unseen_noise and noise is None:
+    if protocol.unseen_noise and not protocol.has_noise:
         raise InputError("there is no noise to compare with that of training: name it with --noise and --snr")
+    if protocol.reverberation is not None and not snr.values:
+        raise InputError(
+            "there are rooms but nothing is mixed, and clean speech stays as it is: name --noise and an --snr, or "
+            "leave --rir out"
+        )
+    if protocol.has_noise:
+        check_kinds(protocol.noise, protocol.babble)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sertool.core.corpus.babble import BABBLE
 from sertool.core.corpus.manifest import Manifest
 from sertool.core.environment import installed_versions
 from sertool.core.evaluation.protocol import Protocol
@@ -57,7 +58,9 @@ def describe(
         "model": _model(recognizer, run),
         "seen_utterances": None if seen is None else len(seen),
     }
-    return portable(provenance), _notes(recognizer, excluded=excluded, absent=absent, seen=seen, total=len(chosen))
+    return portable(provenance), _notes(
+        recognizer, protocol, excluded=excluded, absent=absent, seen=seen, total=len(chosen)
+    )
 
 
 def portable(tree: Any, folder: Path | None = None) -> Any:
@@ -84,17 +87,39 @@ def _data(corpus: Manifest, chosen: Manifest) -> dict[str, Any]:
 
 
 def _noise(chosen: Manifest, protocol: Protocol) -> dict[str, Any] | None:
-    if protocol.noise is not None:
+    if protocol.has_noise:
+        noise = protocol.noise
         return {
-            "kinds": list(protocol.noise.kinds),
-            "recordings": len(protocol.noise),
-            "digest": protocol.noise.digest,
+            "kinds": ([] if noise is None else list(noise.kinds)) + [BABBLE] * (protocol.babble is not None),
+            "recordings": 0 if noise is None else len(noise),
+            "digest": None if noise is None else noise.digest,
             "checked_against_training": protocol.unseen_noise,
+            "speech_level": protocol.speech_level,
+            **_babble_and_rooms(protocol),
         }
     if protocol.snr is None:
-        kinds = chosen.table["noise_kind"].dropna().unique() if "noise_kind" in chosen.table.columns else []
-        return {"kinds": sorted(map(str, kinds)), "mixed_beforehand": True}
+        # Mixtures of earlier versions do not tell their level, nor other people's; ours was that of the utterance then.
+        facts = {"noise_kind": "kinds", "speech_level": "speech_levels", "clean_reference": "clean_references"}
+        found = {
+            name: sorted(map(str, chosen.table[column].dropna().unique()))
+            for column, name in facts.items()
+            if column in chosen.table.columns
+        }
+        return {"kinds": [], **found, "mixed_beforehand": True}
     return None
+
+
+def _babble_and_rooms(protocol: Protocol) -> dict[str, Any]:
+    """Return what identifies babble and rooms, where there are any."""
+    found: dict[str, Any] = {}
+    if protocol.babble is not None:
+        babble = protocol.babble
+        found["babble"] = {"utterances": len(babble), "talkers": babble.talkers, "digest": babble.digest}
+    if protocol.reverberation is not None:
+        rirs = protocol.reverberation.rirs
+        found["rooms"] = {"rooms": len(rirs.rooms), "responses": len(rirs), "digest": rirs.digest}
+        found["clean_reference"] = protocol.reverberation.reference
+    return found
 
 
 def _model(recognizer: Recognizer, run: Run | None) -> dict[str, Any]:
@@ -113,6 +138,7 @@ def _model(recognizer: Recognizer, run: Run | None) -> dict[str, Any]:
 
 def _notes(
     recognizer: Recognizer,
+    protocol: Protocol,
     *,
     excluded: dict[str, int],
     absent: Sequence[str],
@@ -131,4 +157,12 @@ def _notes(
         notes.append(f"No utterance is labelled {', '.join(absent)}; each counts 0 in F1-macro.")
     if not recognizer.model.config.enhances:
         notes.append("Speech quality is not measured: the model has no enhancement head.")
+    if protocol.has_noise and protocol.speech_level == "active":
+        notes.append("SNRs take the level of the speech while somebody speaks (ITU-T P.56), not over the utterance.")
+    if protocol.reverberation is not None:
+        heard = {"dry": "the direct sound alone", "early": "the direct sound and 50 ms of reflections"}
+        notes.append(
+            "Mixtures sound in rooms: the SNR is of reverberant speech and noise, and the clean reference holds "
+            f"{heard[protocol.reverberation.reference]}."
+        )
     return notes

@@ -1,5 +1,6 @@
 """What is judged: the utterances of a manifest whose labels a model can be scored on."""
 
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -9,7 +10,7 @@ from sertool.core.corpus.categories import select_categories
 from sertool.core.corpus.manifest import Manifest, utterance_key
 from sertool.core.errors import InputError
 from sertool.core.evaluation.protocol import is_noisy
-from sertool.core.evaluation.utterance import NOISE_FACTS, Utterance
+from sertool.core.evaluation.utterance import FURTHER_FACTS, NOISE_FACTS, Utterance
 from sertool.core.models.config import SharedConfig
 
 
@@ -56,7 +57,7 @@ def list_utterances(manifest: Manifest, config: SharedConfig) -> tuple[Utterance
     """
     noisy = is_noisy(manifest)
     labels = ("emotion",) * bool(config.categories) + tuple(config.attributes)
-    columns = ["speaker", *labels, *(NOISE_FACTS if noisy else ())]
+    columns = ["speaker", *labels, *((*NOISE_FACTS, *FURTHER_FACTS) if noisy else ())]
     table = manifest.table[[name for name in columns if name in manifest.table.columns]]
     facts = table.astype(object).where(table.notna(), None).to_dict("records") or [{} for _ in range(len(manifest))]
     paths = manifest.paths()
@@ -68,10 +69,17 @@ def list_utterances(manifest: Manifest, config: SharedConfig) -> tuple[Utterance
         clean = [manifest.path_of(row, "clean_file") if there else None for row, there in enumerate(has_clean)]
         if "clean_digest" in manifest.table:
             digests = [None if pd.isna(digest) else str(digest) for digest in manifest.table["clean_digest"]]
-        if "noise_file" in table:
+        for column in {"noise_file", "rir_file", "noise_rir_file"} & {*table}:
             for row in facts:
-                row["noise_file"] = row["noise_file"] and "/".join(Path(row["noise_file"]).parts[-2:])
+                row[column] = row[column] and _short(row[column])
+        for row in facts if "babble_files" in table else ():
+            row["babble_files"] = row["babble_files"] and json.dumps(list(map(_short, json.loads(row["babble_files"]))))
     return tuple(
         Utterance(file=name, path=path, facts=row, is_noisy=noisy, clean_path=reference, clean_digest=digest)
         for name, path, row, reference, digest in zip(names, paths, facts, clean, digests, strict=True)
     )
+
+
+def _short(path: str) -> str:
+    """Return the last two parts of a path, which say nothing of the machine."""
+    return "/".join(Path(path).parts[-2:])

@@ -1,6 +1,7 @@
 """One utterance judged: read, mixed at every SNR, recognised, enhanced and scored; one row for each condition."""
 
 import dataclasses
+import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 
 from sertool.core.audio.files import SAMPLE_RATE, read_audio
 from sertool.core.corpus.manifest import utterance_key
-from sertool.core.corpus.mixing import Mixer, SilentNoiseError
+from sertool.core.corpus.mixing import Draw, Mixer, SilentNoiseError
 from sertool.core.errors import AudioError, InputError
 from sertool.core.metrics.speech import speech_scores
 from sertool.core.models.inference import Recognizer
@@ -19,7 +20,10 @@ from sertool.core.randomness import seed_for
 NO_REFERENCE = "there is no clean reference"
 
 NOISE_FACTS = ("snr_db", "noise_kind", "noise_file", "noise_offset_s", "gain_db")
-"""What results say of the noise in a mixture, under the names a noisy manifest has for it."""
+"""What results say of the noise in every mixture, under the names a noisy manifest has for it."""
+
+FURTHER_FACTS = ("speech_level", "babble_files", "babble_offsets_s", "rir_file", "noise_rir_file", "clean_reference")
+"""What they say too where it was asked for: active speech levels, babble, rooms."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,8 @@ def judge_utterance(utterance: Utterance, judge: Judge) -> list[dict[str, Any]]:
     """Return one row for each condition an utterance is heard in.
 
     Each row holds `file` and the utterance's facts; `snr_db` (None: clean), `noise_kind`, `noise_file`,
-    `noise_offset_s`, `gain_db`; `predicted` and `p_<category>`; `predicted_<attribute>`; and for each measure
+    `noise_offset_s`, `gain_db`, and those of `FURTHER_FACTS` that were asked for; `predicted` and `p_<category>`;
+    `predicted_<attribute>`; and for each measure
     `unprocessed_<measure>`, `enhanced_<measure>`, and the same with `_unscored`: why there is no value, else None.
 
     Raises:
@@ -106,7 +111,7 @@ def _conditions(utterance: Utterance, judge: Judge) -> list[Heard]:
     draw = None
     for snr_db in judge.snrs:
         if snr_db is None:
-            heard.append(Heard(samples, samples, dict.fromkeys(NOISE_FACTS)))
+            heard.append(Heard(samples, samples, dict.fromkeys(NOISE_FACTS) | _further_facts(judge.mixer, None)))
             continue
         # Drawn once: the noise of an utterance is the same at every SNR.
         draw = draw or judge.mixer.draw(len(samples), key, snr_db=snr_db)
@@ -114,12 +119,33 @@ def _conditions(utterance: Utterance, judge: Judge) -> list[Heard]:
         facts = {
             "snr_db": snr_db,
             "noise_kind": mixture.kind,
-            "noise_file": judge.mixer.noise_set.files[draw.noise].name,
+            "noise_file": None if draw.noise is None else judge.mixer.noise_set.files[draw.noise].name,
             "noise_offset_s": mixture.noise_offset_s,
             "gain_db": mixture.gain_db,
         }
-        heard.append(Heard(mixture.noisy, mixture.clean, facts))
+        heard.append(Heard(mixture.noisy, mixture.clean, facts | _further_facts(judge.mixer, draw)))
     return heard
+
+
+def _further_facts(mixer: Mixer | None, draw: Draw | None) -> dict[str, Any]:
+    """Return what was asked for besides recordings of noise, by the names files have in their sets; null if clean."""
+    if mixer is None:
+        return {}
+    facts: dict[str, Any] = {}
+    if mixer.level != "utterance":
+        facts["speech_level"] = mixer.level if draw else None
+    if mixer.babble is not None:
+        talkers = draw.talkers if draw else ()
+        names = [mixer.babble.files[talker.utterance].name for talker in talkers]
+        facts["babble_files"] = json.dumps(names) if names else None
+        offsets_s = [talker.offset / SAMPLE_RATE for talker in talkers]
+        facts["babble_offsets_s"] = json.dumps(offsets_s) if names else None
+    if mixer.reverberation is not None:
+        responses = mixer.reverberation.rirs.responses
+        places = [responses[index].name for index in draw.room] if draw and draw.room else [None, None]
+        facts |= {"rir_file": places[0], "noise_rir_file": places[1]}
+        facts["clean_reference"] = mixer.reverberation.reference if draw and draw.room else None
+    return facts
 
 
 def _reference(utterance: Utterance, noisy: np.ndarray) -> np.ndarray | None:
@@ -136,13 +162,25 @@ def _reference(utterance: Utterance, noisy: np.ndarray) -> np.ndarray | None:
 
 def _as_called(message: str, utterance: Utterance, mixer: Mixer | None) -> str:
     """Return a message about files in which results' names for them stand in place of their paths."""
-    names = {} if mixer is None else {file.path: f"noise {file.name}" for file in mixer.noise_set.files}
+    names = {} if mixer is None else _names_in_sets(mixer)
     if utterance.clean_path is not None:
         names[utterance.clean_path] = f"{utterance.file} (its clean_file)"
     names[utterance.path] = utterance.file
     for path, name in names.items():
         message = message.replace(str(path), name)
     return message
+
+
+def _names_in_sets(mixer: Mixer) -> dict[Path, str]:
+    """Return what results call the files a mixer reads."""
+    names: dict[Path, str] = {}
+    if mixer.reverberation is not None:
+        names |= {response.path: f"room {response.name}" for response in mixer.reverberation.rirs.responses}
+    if mixer.babble is not None:
+        names |= {file.path: f"babble {file.name}" for file in mixer.babble.files}
+    if mixer.noise_set is not None:
+        names |= {file.path: f"noise {file.name}" for file in mixer.noise_set.files}
+    return names
 
 
 def _recognise(heard: Heard, recognizer: Recognizer) -> dict[str, Any]:

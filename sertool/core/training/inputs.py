@@ -1,23 +1,26 @@
 """What a recipe names, read and checked before the first step: utterances, noise, classes, an encoder to start from."""
 
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pydantic
 
 from sertool.core.audio.files import audio_digest
 from sertool.core.corpus.batches import Utterances
 from sertool.core.corpus.manifest import Manifest
-from sertool.core.corpus.mixing import Mixer, SnrChoice, parse_snr
-from sertool.core.corpus.noise import NoiseSet, file_digest
+from sertool.core.corpus.mixing import Mixer
+from sertool.core.corpus.noise import file_digest
 from sertool.core.engine import default_workers, map_tasks
 from sertool.core.errors import InputError
 from sertool.core.models.config import EmotionConfig, EnhancementConfig, SharedConfig
 from sertool.core.models.shared import SharedModel
 from sertool.core.models.storage import WEIGHTS_NAME
+from sertool.core.training.noise import babble_speech, heard_noise, noise_identity, read_mixers
 from sertool.core.training.recipe import Recipe
-from sertool.core.training.run import Run, open_run
+from sertool.core.training.run import DIGEST, Run, open_run
 from sertool.core.training.utterances import class_counts, find_categories, list_utterances, read_splits, select
 
 
@@ -69,8 +72,9 @@ def read_inputs(recipe: Recipe) -> Inputs:
         train = [select(manifest, categories, recipe, notes) for manifest in train]
         dev = [select(manifest, categories, recipe, notes) for manifest in dev]
     config, start, parent = _model(recipe, categories)
-    train_mixer, dev_mixer, dev_snrs = _noise(recipe)
-    kinds, recordings = _heard_noise([train_mixer, dev_mixer], [*train, *dev], parent)
+    train_mixer, dev_mixer, dev_snrs = read_mixers(recipe, notes)
+    kinds, recordings = heard_noise([train_mixer, dev_mixer], [*train, *dev], parent)
+    babble = babble_speech([train_mixer, dev_mixer], [*train, *dev], notes)
     attributes = recipe.emotion.attributes if "emotion" in recipe.tasks else ()
     voted = bool(categories) and recipe.emotion.loss != "cross-entropy"
     train_utterances = list_utterances(train, categories, attributes, voted=voted)
@@ -83,13 +87,12 @@ def read_inputs(recipe: Recipe) -> Inputs:
             "expected some of each class: leave it out of emotion.categories"
         )
     _check_noisy(train_utterances, dev_utterances, train_mixer)
-    seen = _digests(_all_files(train_utterances, dev_utterances)) | _digests_of_sources([*train, *dev])
+    seen = _digests([*_all_files(train_utterances, dev_utterances), *babble]) | _digests_of_sources([*train, *dev])
     seen |= parent.seen_audio if parent else set()
     identity = {"encoder": file_digest(parent.model_folder / WEIGHTS_NAME) if parent else "new"}
     for number, name in enumerate(recipe.data.manifests, 1):
         identity[f"manifest {number} ({Path(name).name})"] = file_digest(Path(name))
-    if train_mixer:
-        identity |= {"noise": train_mixer.noise_set.digest, "dev noise": dev_mixer.noise_set.digest}
+    identity |= noise_identity(train_mixer, dev_mixer)
     return Inputs(
         train=train_utterances,
         dev=dev_utterances,
@@ -107,49 +110,6 @@ def read_inputs(recipe: Recipe) -> Inputs:
     )
 
 
-def _noise(recipe: Recipe) -> tuple[Mixer | None, Mixer | None, tuple[float, ...]]:
-    if recipe.noise.source is None:
-        return None, None, (float("nan"),)
-    kinds = recipe.noise.kinds
-    train = NoiseSet.read(Path(recipe.noise.source), part="train", kinds=kinds)
-    dev = NoiseSet.read(Path(recipe.noise.source), part="dev", kinds=kinds)
-    dev_choice = parse_snr(recipe.noise.dev_snr_db)
-    if not dev_choice.values:
-        raise InputError(
-            "noise.dev_snr_db is a range; expected fixed ratios, so that epochs compare: write for example [0, 5]"
-        )
-    twins = set(train.file_digests().values()) & set(dev.file_digests().values())
-    if twins:
-        named = next(file.name for file in dev.files if file.digest in twins)
-        raise InputError(
-            f"{recipe.noise.source}: {len(twins)} recordings kept for dev are in training under another name, "
-            f"such as {named}; expected each once: remove the copies"
-        )
-    train_mixer = Mixer(train, parse_snr(recipe.noise.snr_db), recipe.seed)
-    return train_mixer, Mixer(dev, SnrChoice(values=dev_choice.values), recipe.seed), dev_choice.values
-
-
-def _heard_noise(
-    mixers: list[Mixer | None], manifests: list[Manifest], parent: Run | None
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return kinds and digests of all noise this training hears, and of what the encoder it starts from has heard."""
-    kinds, recordings = set(), set()
-    for mixer in mixers:
-        if mixer is not None:
-            kinds |= set(mixer.noise_set.kinds)
-            recordings |= set(mixer.noise_set.file_digests().values())
-    for manifest in manifests:
-        if manifest.has("noise_kind"):
-            kinds |= set(manifest.table["noise_kind"].dropna())
-        if manifest.has("noise_file"):
-            files = manifest.where(manifest.table["noise_file"].notna()).paths("noise_file")
-            recordings |= {file_digest(path) for path in set(files) if path.is_file()}
-    if parent is not None:
-        kinds |= set(parent.noise["kinds"])
-        recordings |= set(parent.noise["file_digests"])
-    return tuple(sorted(kinds)), tuple(sorted(recordings))
-
-
 def _model(recipe: Recipe, categories: tuple[str, ...]) -> tuple[SharedConfig, SharedModel | None, Run | None]:
     """Return the model's configuration, and where its encoder has learned before: the model and its run."""
     start = parent = None
@@ -160,12 +120,19 @@ def _model(recipe: Recipe, categories: tuple[str, ...]) -> tuple[SharedConfig, S
         encoder = start.config.encoder
     emotion = enhancement = None
     if "emotion" in recipe.tasks:
-        emotion = EmotionConfig(
-            categories=categories,
-            attributes=recipe.emotion.attributes,
-            hidden=recipe.emotion.hidden,
-            dropout=recipe.emotion.dropout,
-        )
+        try:
+            emotion = EmotionConfig(
+                categories=categories,
+                attributes=recipe.emotion.attributes,
+                hidden=recipe.emotion.hidden,
+                dropout=recipe.emotion.dropout,
+            )
+        except pydantic.ValidationError as error:
+            first = error.errors()[0]
+            raise InputError(
+                f"the labels make no classes ({first['msg'][0].lower()}{first['msg'][1:]}); expected a few names: "
+                "correct the manifest's column 'emotion', or set emotion.categories"
+            ) from error
     if "enhancement" in recipe.tasks:
         sizes = recipe.enhancement
         enhancement = EnhancementConfig(projection=sizes.projection, hidden=sizes.hidden)
@@ -188,10 +155,17 @@ def _all_files(*parts: Utterances) -> np.ndarray:
 def _digests_of_sources(manifests: list[Manifest]) -> set[str]:
     """Return the digests mix-noise kept of the speech it resampled, scaled and mixed."""
     named = [manifest.table["clean_digest"] for manifest in manifests if manifest.has("clean_digest")]
-    return {str(digest) for column in named for digest in column.dropna()}
+    digests = {str(digest) for column in named for digest in column.dropna()}
+    odd = next((digest for digest in sorted(digests) if not DIGEST.fullmatch(digest)), None)
+    if odd is not None:
+        raise InputError(
+            f"clean_digest is '{odd[:40]}', which is no digest of audio; expected 32 hex digits, as mix-noise writes "
+            "them: mix again"
+        )
+    return digests
 
 
-def _digests(paths: np.ndarray) -> set[str]:
+def _digests(paths: Sequence[str]) -> set[str]:
     """Return the digests of audio files; in several processes where there are enough to be worth starting them."""
     digests = set()
     workers = min(default_workers(), 1 + len(paths) // 2000)

@@ -4,6 +4,7 @@ import difflib
 import re
 import types
 import typing
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,26 +13,33 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from sertool.core.errors import InputError
-from sertool.core.models.config import CompactConfig
+from sertool.core.models.config import CompactConfig, Names, Size, Width
 from sertool.core.training.losses import CategoryLoss
 from sertool.core.training.schedule import SCHEDULES, Stage, with_front_end
 
-Positive = Annotated[float, Field(gt=0.0)]
-Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0.0, le=1e9)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Stages = Annotated[tuple[Stage, ...], Field(max_length=100)]
 Attribute = Literal["arousal", "dominance", "valence"]
 
 
 def _as_texts(value: Any) -> Any:
     """Let a ratio be written as a number, and a single one without a list: 0, [0, 5], "-5:15"."""
     values = value if isinstance(value, list | tuple) else [value]
+    if any(isinstance(one, int | float) and not abs(one) < 1000 for one in values):
+        raise ValueError("a ratio in dB lies between -1000 and 1000")
     return [f"{one:g}" if isinstance(one, int | float) and not isinstance(one, bool) else one for one in values]
 
 
 Ratios = Annotated[tuple[str, ...], BeforeValidator(_as_texts)]
 
 
+RECIPE_LIMIT_BYTES, RECIPE_LIMIT_VALUES = 1_000_000, 50_000
+"""A recipe is small: larger files are refused, and so are those that aliases make larger."""
+
+
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Data(_Section):
@@ -50,7 +58,7 @@ class Data(_Section):
 
 
 class Noise(_Section):
-    """The noise mixed into speech as it is read. Without a source the model trains and is chosen on clean speech."""
+    """The noise mixed into speech as it is read. Without source and babble the model trains on clean speech alone."""
 
     source: str | None = None
     """A folder with a subfolder for each kind of noise, or a manifest with the column `kind`."""
@@ -62,6 +70,22 @@ class Noise(_Section):
     """Share of training utterances left without noise."""
     dev_snr_db: Ratios = ("0", "5")
     """Ratios of the dev split, on which the best epoch is chosen, in recordings kept back from training."""
+    speech_level: Literal["utterance", "active"] = "utterance"
+    """What a ratio takes for the level of the speech: its power over the utterance, or while it is active (P.56)."""
+    babble: str | None = None
+    """A manifest of clean speech to make babble of, one more kind of noise beside those of the source, or the only one.
+    Where it has splits, training takes `train` and the dev split `dev`; else the dev split takes the utterances whose
+    file name's SHA-1 is 0 mod 5, and training the others. This speech counts as learned from."""
+    talkers: Annotated[int, Field(ge=2)] = 6
+    """Voices in each babble."""
+    rir: str | None = None
+    """A folder of room impulse responses with a subfolder for each room: speech and noise sound from two of its places.
+    Rooms whose name's SHA-1 is 0 mod 5 are kept for the dev split, where that leaves rooms on both sides. Ratios are of
+    reverberant speech; utterances left without noise stay dry."""
+    reverb_share: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    """Share of noisy training utterances that sound in a room; of the dev split, all do."""
+    clean_reference: Literal["dry", "early"] = "dry"
+    """Clean speech in a room: its direct sound alone, or with the reflections of 50 ms too."""
 
 
 class Encoder(_Section):
@@ -76,11 +100,11 @@ class Encoder(_Section):
 class Emotion(_Section):
     """The emotion head."""
 
-    categories: tuple[str, ...] | Literal["auto"] = "auto"
+    categories: Names | Literal["auto"] = "auto"
     """Classes to recognise; `auto` takes those of the training split, and `[]` none."""
     attributes: tuple[Attribute, ...] = ()
     """Attributes to estimate, each on the 1–7 scale."""
-    hidden: Count = 256
+    hidden: Size = 256
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
     loss: CategoryLoss = "cross-entropy"
     """`cross-entropy` learns the label; `soft-cross-entropy` and `kl-divergence` learn the distribution of the
@@ -92,8 +116,8 @@ class Emotion(_Section):
 class Enhancement(_Section):
     """The enhancement head."""
 
-    projection: Count = 128
-    hidden: Count = 128
+    projection: Width = 128
+    hidden: Width = 128
     crop_s: Positive | None = 1.28
     """Seconds of each utterance the head trains on, at a random place; all of it when null."""
     weight: Annotated[float, Field(ge=0.0)] = 1.0
@@ -132,7 +156,7 @@ class Recipe(_Section):
     """Heads to train: both is the joint model."""
     layer_sum: Literal["shared", "per-head"] = "shared"
     """One weighted sum of the encoder's layers for both heads, or one a head."""
-    schedule: Literal["auto", "at-once", "heads-then-all", "cascade"] | tuple[Stage, ...] = "auto"
+    schedule: Literal["auto", "at-once", "heads-then-all", "cascade"] | Stages = "auto"
     """What is unfrozen when: a word, or a list of stages. `auto` is the cascade for an encoder that has learned before,
     and at-once for one that starts from random weights, since a frozen random encoder means nothing."""
     device: str = "auto"
@@ -204,11 +228,12 @@ def read_stages(text: str) -> str | list[Any]:
     Raises:
         InputError: it is neither.
     """
-    if text in SCHEDULES:
+    words = ("auto", *SCHEDULES)
+    if text in words:
         return text
     if not Path(text).is_file():
         raise InputError(
-            f"schedule '{text}' is unknown; expected {', '.join(SCHEDULES)}, or a YAML file of stages: choose one"
+            f"schedule '{text}' is unknown; expected {', '.join(words)}, or a YAML file of stages: choose one"
         )
     return _load_yaml(Path(text))
 
@@ -230,7 +255,24 @@ def _joined(base: dict[str, Any], tree: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without numbers to the base of sixty: `-5:15` is a range here, not -315."""
+    """YAML without numbers to the base of sixty: `-5:15` is a range here, not -315. A key may stand once only."""
+
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        """Return a mapping, no key of which was written twice."""
+        node = super().compose_mapping_node(anchor)
+        written = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        double = [name for name, count in Counter(written).items() if count > 1]
+        if double:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key '{double[0][:40]}' stands there twice", node.start_mark
+            )
+        return node
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Follow merge keys (`<<`), as far as a recipe can need them."""
+        super().flatten_mapping(node)
+        if len(node.value) > RECIPE_LIMIT_VALUES:
+            raise yaml.constructor.ConstructorError(None, None, "merge keys multiply without end", node.start_mark)
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -243,12 +285,45 @@ _Loader.yaml_implicit_resolvers = {
 
 def _load_yaml(path: Path) -> Any:
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        with open(path, "rb") as file:
+            content = file.read(RECIPE_LIMIT_BYTES + 1)
+        text = content.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read ({error}); expected a recipe in YAML: check the path") from error
-    except (yaml.YAMLError, RecursionError) as error:
-        reason = " ".join(str(error).split())
+    if len(content) > RECIPE_LIMIT_BYTES:
+        raise InputError(
+            f"{path}: is larger than a recipe can be; expected at most {RECIPE_LIMIT_BYTES // 1000} kB of YAML: "
+            "check what it is"
+        )
+    try:
+        tree = yaml.load(text, _Loader)
+    # What a value is made of (a date in a 13th month, a number of 5000 digits) may raise any of the last three.
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError, OverflowError) as error:
+        reason = " ".join(str(error).split())[:300]
         raise InputError(f"{path}: is not YAML ({reason}): mend the line it names") from error
+    _check_extent(tree, path)
+    return tree
+
+
+def _check_extent(tree: Any, path: Path) -> None:
+    """Make sure that a tree is no larger than it looks: aliases can say a list a billion times, or put it in itself.
+
+    Raises:
+        InputError: it is.
+    """
+    waiting, count = [tree], 0
+    while waiting:
+        value = waiting.pop()
+        count += 1
+        if count > RECIPE_LIMIT_VALUES:
+            raise InputError(
+                f"{path}: its aliases multiply to more than {RECIPE_LIMIT_VALUES} values; expected a recipe's: "
+                "write it without aliases"
+            )
+        if isinstance(value, dict):
+            waiting += [*value.keys(), *value.values()]
+        elif isinstance(value, list | tuple | set):
+            waiting += value
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -267,11 +342,14 @@ def _explain(error: pydantic.ValidationError) -> str:
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         known = known_keys(Recipe)
+        where = where[:100]
         nearest = difflib.get_close_matches(where, known, n=1, cutoff=0.0)
         same_section = [key for key in known if key.rpartition(".")[0] == where.rpartition(".")[0]]
         nearest = difflib.get_close_matches(where, same_section, n=1, cutoff=0.5) or nearest
         return f"unknown key '{where}'; the nearest known one is '{nearest[0]}': correct or remove it"
-    return f"'{where}' is {first['input']!r}; {first['msg'][0].lower()}{first['msg'][1:]}: correct the value"
+    found = repr(first["input"])
+    found = found if len(found) <= 200 else f"{found[:200]} …"
+    return f"'{where}' is {found}; {first['msg'][0].lower()}{first['msg'][1:]}: correct the value"
 
 
 def known_keys(section: type[BaseModel], prefix: str = "") -> list[str]:

@@ -27,9 +27,9 @@ class Stage(BaseModel):
         rate: multiplies the recipe's learning rates.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     train: Annotated[tuple[Part, ...], Field(min_length=1)]
-    epochs: Annotated[int, Field(ge=1)]
+    epochs: Annotated[int, Field(ge=1, le=10_000)]
     rate: Annotated[float, Field(gt=0.0)] = 1.0
 
 

@@ -218,3 +218,16 @@ def test_a_large_manifest_is_read_without_an_object_a_row(tmp_path):
     assert len(manifest) == count
     assert all(isinstance(manifest.table[name].array, pd.arrays.ArrowExtensionArray) for name in manifest.table)
     assert pa.total_allocated_bytes() - before < 40 * count
+
+
+@pytest.mark.parametrize("name", [".", "/", "folder/", "folder/.", "./"])
+def test_a_file_name_without_a_name_is_refused(tmp_path, name):
+    with pytest.raises(InputError, match="row 2: file_name is '.*'; expected the path of a file"):
+        Manifest.read(written(tmp_path, f"file_name\na.wav\n{name}\n"))
+
+
+@pytest.mark.parametrize("column", ["file_name", "clean_file", "noise_file"])
+def test_a_path_no_file_can_have_is_refused(tmp_path, column):
+    table = pa.table({"file_name": ["a.wav"], column: ["b\0.wav"]})
+    with pytest.raises(InputError, match=f"row 1: '{column}' holds a NUL character"):
+        Manifest.from_table(table, tmp_path)

@@ -1,5 +1,6 @@
 """Mixing: the SNR asked for, the same samples always, silence passed over, peaks scaled, draws that can be replayed."""
 
+import hashlib
 import json
 import pickle
 import random
@@ -15,13 +16,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from sertool.core.audio.files import read_audio, write_audio
+from sertool.core.audio.speech_level import speech_level
 from sertool.core.corpus.mixing import (
     Draw,
     Mixer,
     SilentNoiseError,
     SnrChoice,
-    _generator,
     add_noise,
+    draw_generator,
     draw_noise,
     measure_snr,
     parse_snr,
@@ -177,9 +179,61 @@ def test_the_draws_are_those_of_every_version():
     noise_set = NoiseSet.of(names)
     assert noise_set.digest == "37300bfac31c38027a5253b6de42bef6925c1196861c49598e5e7dfb47cb0903"
     generators = [
-        _generator("noise", seed, 0, key, noise_set.digest) for seed in (0, 1) for key in ("a/1.wav", "é/2.wav")
+        draw_generator("noise", seed, 0, key, noise_set.digest) for seed in (0, 1) for key in ("a/1.wav", "é/2.wav")
     ]
     assert [generator.integers(1_000_000) for generator in generators] == [847693, 342888, 517550, 616253]
+
+
+def test_the_mixtures_are_those_of_every_version(tmp_path):
+    """The samples themselves, with all options off, as the first version made them: results are kept under them."""
+
+    def steps(seed: int, count: int) -> np.ndarray:
+        return np.random.default_rng(seed).integers(-6000, 6001, count) / 32768
+
+    for number, (name, count) in enumerate([("rain/a.flac", 5000), ("rain/b.flac", 20_000), ("wind/a.flac", 7001)]):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_audio(tmp_path / name, steps(number, count), 16_000)
+    noise_set = NoiseSet.read(tmp_path)
+    assert noise_set.digest == "fed5b91ebdf3398e483835585a020a2f87ae98ac95c705bc3522221e616827b8"
+    mixer, speech = Mixer(noise_set, parse_snr(["-5:15"]), seed=3), steps(9, 12_000).astype(np.float32)
+    digest = hashlib.sha256()
+    for key in ("a/1.wav", "a/2.wav", "b/1.wav"):
+        for choice in ({}, {"epoch": 2}, {"snr_db": -10.0}):
+            mixture = mixer.mix(speech, key, **choice)
+            digest.update(mixture.noisy.tobytes())
+            digest.update(mixture.clean.tobytes())
+            assert mixture.speech is mixture.clean
+    assert digest.hexdigest() == "aa49325cd88295416d594c5d8c4de884ddd4ca60af0de75bbdf0b23add7719ac"
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@given(st.integers(0, 50), st.floats(-40, 40), st.floats(-60, 0), st.floats(0.1, 0.9))
+def test_at_the_active_level_the_snr_is_of_the_active_speech(seed, snr_db, level_db, pause):
+    generator = np.random.default_rng(seed)
+    speech, noise = generator.standard_normal((2, 16_000)).astype(np.float32)
+    speech[: round(pause * 16_000)] = 0.0
+    speech *= np.float32(10 ** (level_db / 20))
+    noisy, clean, _ = add_noise(speech, noise, snr_db=snr_db, level="active")
+    error = noisy.astype(np.float64) - clean.astype(np.float64)
+    noise_db = 10 * np.log10(np.mean(error**2))
+    assert speech_level(clean).active_db - noise_db == pytest.approx(snr_db, abs=0.01)
+    assert measure_snr(noisy, clean, level="active") == pytest.approx(snr_db, abs=0.01)
+    # Pauses count in the level of the utterance only.
+    assert measure_snr(noisy, clean) <= snr_db + 0.01
+    assert max(np.abs(noisy).max(), np.abs(clean).max()) <= 1
+
+
+def test_speech_that_is_never_active_has_no_active_level():
+    click = np.zeros(8000, np.float32)
+    click[4000] = 0.5
+    with pytest.raises(InputError, match="no active speech was found"):
+        add_noise(click, np.ones(8000), snr_db=0, level="active")
+
+
+def test_whatever_is_scaled_along_fits_too():
+    noisy, clean, gain_db = add_noise(np.float32([0.1, -0.1]), np.float32([0.1, 0.1]), snr_db=0.0, peak=2.0)
+    assert gain_db == pytest.approx(-6.0206, abs=1e-3) and np.abs(noisy).max() == pytest.approx(0.1, abs=1e-5)
+    np.testing.assert_allclose(clean, [0.05, -0.05], rtol=1e-4)
 
 
 def test_kinds_are_equally_likely_and_so_are_the_recordings_of_one(mixer):

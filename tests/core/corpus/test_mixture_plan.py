@@ -1,14 +1,17 @@
 """The plan of a folder of mixtures: going on or not, names without a clash, and deleting nothing but its own."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from sertool.core.audio.files import write_audio
+from sertool.core.corpus.babble import BabbleSet
 from sertool.core.corpus.manifest import Manifest
 from sertool.core.corpus.mixtures import MixtureRequest, make_mixtures, open_plan
 from sertool.core.corpus.noise import NoiseSet
+from sertool.core.corpus.reverberation import Reverberation, RirSet
 from sertool.core.corpus.snr import parse_snr
 from sertool.core.errors import InputError
 
@@ -51,6 +54,36 @@ def test_another_noise_and_another_manifest_are_named(tmp_path):
         open_plan(_request(tmp_path, noise_set=rain), tmp_path / "out")
     with pytest.raises(InputError, match=r"\(another manifest\)"):
         open_plan(_request(tmp_path, names=("a.flac",)), tmp_path / "out")
+
+
+def test_levels_babble_and_rooms_are_inputs_too(tmp_path, talkers, room_folder):
+    babble, rooms = BabbleSet.read(talkers, talkers=2), Reverberation(RirSet.read(room_folder))
+    everything = {"level": "active", "babble": babble, "reverberation": rooms}
+    open_plan(_request(tmp_path), tmp_path / "out")
+    open_plan(_request(tmp_path, **everything), tmp_path / "more")
+    told = {
+        "out": (everything, "speech level utterance, now active; without babble, now with it; without rooms, now with"),
+        "more": ({}, "with babble, now without; with rooms, now without"),
+    }
+    for folder, (changes, words) in told.items():
+        with pytest.raises(InputError) as caught:
+            open_plan(_request(tmp_path, **changes), tmp_path / folder)
+        assert words in str(caught.value)
+    others = everything | {"babble": BabbleSet.read(talkers, talkers=3)}
+    others["reverberation"] = Reverberation(rooms.rirs, reference="early")
+    with pytest.raises(InputError, match=r"\(another babble; clean reference dry, now early\)"):
+        open_plan(_request(tmp_path, **others), tmp_path / "more")
+
+
+def test_babble_and_rooms_must_lie_apart_too(tmp_path, talkers, room_folder):
+    make_mixtures(open_plan(_request(tmp_path), tmp_path / "out"))
+    shutil.copytree(room_folder, tmp_path / "out" / "rooms")
+    shutil.copytree(talkers.parent, tmp_path / "out" / "talkers")
+    rooms = Reverberation(RirSet.read(tmp_path / "out" / "rooms"))
+    babble = BabbleSet.read(tmp_path / "out" / "talkers" / "talkers.csv")
+    for changes in ({"reverberation": rooms}, {"babble": babble}):
+        with pytest.raises(InputError, match="which is to be read; expected a folder apart"):
+            open_plan(_request(tmp_path, **changes), tmp_path / "out", overwrite=True)
 
 
 def test_starting_anew_deletes_what_was_made_and_nothing_else(tmp_path):

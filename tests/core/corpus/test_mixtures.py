@@ -7,10 +7,12 @@ import pandas as pd
 import pytest
 
 from sertool.core.audio.files import audio_info, read_audio, write_audio
+from sertool.core.corpus.babble import BabbleSet
 from sertool.core.corpus.manifest import Manifest, utterance_key
 from sertool.core.corpus.mixing import Mixer, SilentNoiseError, measure_snr, parse_snr
 from sertool.core.corpus.mixtures import MixtureRequest, make_mixtures, open_plan
 from sertool.core.corpus.noise import NoiseSet
+from sertool.core.corpus.reverberation import Reverberation, RirSet
 
 
 @pytest.fixture
@@ -217,3 +219,82 @@ def test_the_manifest_loads_as_a_plain_table(request_, tmp_path):
     assert added < set(table.columns)
     lines = (tmp_path / "out" / "mix.jsonl").read_text().splitlines()
     assert [json.loads(line)["row"] for line in lines] == list(range(6))
+
+
+def _lists(column):
+    return [json.loads(text) for text in column.dropna()]
+
+
+@pytest.mark.parametrize("reference", ["dry", "early"])
+def test_babble_and_rooms_are_told_in_the_manifest(corpus, noise_set, talkers, room_folder, tmp_path, reference):
+    babble, rirs = BabbleSet.read(talkers, talkers=3), RirSet.read(room_folder)
+    request = MixtureRequest(
+        corpus,
+        noise_set,
+        parse_snr(["0", "10"]),
+        audio_format="wav",
+        level="active",
+        babble=babble,
+        reverberation=Reverberation(rirs, share=0.7, reference=reference),
+    )
+    report = make_mixtures(open_plan(request, tmp_path / "out"))
+    noisy = Manifest.read(report.manifest_path)
+    table = noisy.table
+    assert set(table["speech_level"]) == {"active"} and report.mixtures == 12
+    is_babble = table["noise_kind"] == "babble"
+    assert is_babble.any() and not is_babble.all()
+    assert (table["noise_file"].isna() == is_babble).all() and (table["babble_files"].notna() == is_babble).all()
+    known = {str(file.path) for file in babble.files}
+    assert all(len(names) == 3 and set(names) <= known for names in _lists(table["babble_files"]))
+    assert all(len(offsets) == 3 for offsets in _lists(table["babble_offsets_s"]))
+    in_room = table["rir_file"].notna()
+    assert in_room.any() and not in_room.all()
+    assert set(table["clean_reference"][in_room]) == {reference} and table["clean_reference"][~in_room].isna().all()
+    rows = noisy.where(in_room)
+    for speech, noise in zip(rows.paths("rir_file"), rows.paths("noise_rir_file"), strict=True):
+        assert speech.is_file() and noise.is_file() and speech.parent == noise.parent and speech != noise
+    mixer = request.mixer()
+    for row, path in enumerate(noisy.paths()):
+        source = corpus.paths()[int(table["mine"][row])]
+        mixture = mixer.mix(read_audio(source), utterance_key(source), snr_db=table["snr_db"][row])
+        np.testing.assert_array_equal(read_audio(path), mixture.noisy)
+        np.testing.assert_array_equal(read_audio(noisy.path_of(row, "clean_file")), mixture.clean)
+
+
+def test_the_speech_level_is_told_and_is_that_of_the_files(corpus, noise_set, tmp_path):
+    for level in ("utterance", "active"):
+        request = MixtureRequest(corpus, noise_set, parse_snr(["5"]), level=level)
+        noisy = Manifest.read(make_mixtures(open_plan(request, tmp_path / level)).manifest_path)
+        assert set(noisy.table["speech_level"]) == {level}
+        assert not {"babble_files", "rir_file", "clean_reference"} & {*noisy.table.columns}
+        for path, clean in zip(noisy.paths(), noisy.paths("clean_file"), strict=True):
+            assert measure_snr(read_audio(path), read_audio(clean), level=level) == pytest.approx(5, abs=0.01)
+
+
+def test_two_workers_write_the_same_babble_and_rooms(corpus, talkers, room_folder, tmp_path):
+    rooms = Reverberation(RirSet.read(room_folder))
+    request = MixtureRequest(
+        corpus, None, parse_snr(["0"]), babble=BabbleSet.read(talkers, talkers=2), reverberation=rooms
+    )
+    for workers in (1, 2):
+        make_mixtures(open_plan(request, tmp_path / f"out{workers}"), workers=workers)
+    assert _bytes(tmp_path / "out1") == _bytes(tmp_path / "out2")
+
+
+def test_a_journal_of_the_first_version_is_gone_on_with(request_, tmp_path):
+    make_mixtures(open_plan(request_, tmp_path / "whole"))
+    plan = open_plan(request_, tmp_path / "out")
+    assert set(json.loads((plan.folder / "mix.json").read_text())["inputs"]) == {
+        *("manifest", "noise", "snr", "seed", "format", "version")
+    }
+    make_mixtures(plan)
+    lines = (plan.folder / "mix.jsonl").read_text().splitlines()
+    old = [json.loads(line) for line in lines[:3]]
+    for entry in old:
+        for mixture in entry["mixtures"]:
+            del mixture["speech_level"]
+    (plan.folder / "mix.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in old))
+    (plan.folder / "metadata.csv").unlink()
+    report = make_mixtures(open_plan(request_, tmp_path / "out"))
+    assert (report.kept, report.made) == (3, 3)
+    assert set(Manifest.read(report.manifest_path).table["speech_level"]) == {"utterance"}

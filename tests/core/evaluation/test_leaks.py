@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from sertool.core.audio.files import audio_digest, write_audio
+from sertool.core.corpus.babble import BabbleSet
 from sertool.core.corpus.manifest import Manifest
 from sertool.core.corpus.mixing import parse_snr
 from sertool.core.corpus.mixtures import MixtureRequest, make_mixtures, open_plan
@@ -79,3 +80,27 @@ def test_speech_a_mixture_was_made_from_counts_as_seen(noise, tmp_path, make_run
     assert seen not in {audio_digest(path) for path in [*noisy.paths(), *noisy.paths("clean_file")]}
     with pytest.raises(InputError, match="learned from 1 of the 1"):
         evaluate(noisy, make_run(tmp_path / "run", seen=[seen]), Protocol())
+
+
+@pytest.mark.parametrize("heard", ["as speech or babble", "only of the same kind", "nothing"])
+def test_test_babble_is_compared_by_its_speech(corpus, noise, talkers, tmp_path, heard, protocol, make_run):
+    digest = audio_digest(talkers.parent / "s1/3.flac")
+    kinds = {"only of the same kind": ["babble", "rain"]}.get(heard, [])
+    seen = [digest] if heard == "as speech or babble" else []
+    run = make_run(tmp_path / "run", seen=seen, noise={"kinds": kinds, "file_digests": []})
+    babble = BabbleSet.read(talkers, talkers=3)
+    wanted = protocol(noise, measures=(), unseen_noise=True, babble=babble)
+    if heard == "as speech or babble":
+        with pytest.raises(InputError, match=r"shares 1 utterances of babble \(first s1/3\.flac\)"):
+            evaluate(corpus, run, wanted)
+        assert evaluate(corpus, run, protocol(noise, measures=(), babble=babble)).conditions
+    else:
+        assert evaluate(corpus, run, wanted).provenance["noise"]["checked_against_training"]
+
+
+def test_recordings_of_babble_are_still_compared_by_kind(corpus, tmp_path, protocol, make_run):
+    (tmp_path / "noise" / "babble").mkdir(parents=True)
+    write_audio(tmp_path / "noise" / "babble" / "a.wav", 0.1 * np.random.default_rng(0).standard_normal(9000), 16_000)
+    run = make_run(tmp_path / "run", noise={"kinds": ["babble"], "file_digests": []})
+    with pytest.raises(InputError, match=r"1 kinds \(first babble\)"):
+        evaluate(corpus, run, protocol(tmp_path / "noise", measures=(), unseen_noise=True))

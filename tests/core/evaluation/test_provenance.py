@@ -3,6 +3,8 @@
 import json
 from importlib.metadata import version
 
+from sertool.core.corpus.babble import BabbleSet
+from sertool.core.corpus.reverberation import Reverberation, RirSet
 from sertool.core.evaluation.by_snr import prepare_evaluation
 from sertool.core.evaluation.provenance import portable
 from sertool.core.training.recipe import Recipe
@@ -32,3 +34,22 @@ def test_origin_names_data_model_noise_and_versions(corpus, noise, run, protocol
     assert provenance["versions"]["pystoi"] == version("pystoi")
     assert str(corpus.parent) not in json.dumps(provenance)
     assert provenance["seen_utterances"] == 0
+
+
+def test_levels_babble_and_rooms_are_told(corpus, noise, run, protocol, talkers, room_folder):
+    plain = prepare_evaluation(corpus, run, protocol(noise)).provenance["noise"]
+    assert plain["speech_level"] == "utterance" and not {"babble", "rooms", "clean_reference"} & plain.keys()
+    babble, rirs = BabbleSet.read(talkers, talkers=3), RirSet.read(room_folder)
+    rooms = Reverberation(rirs, reference="early")
+    evaluation = prepare_evaluation(
+        corpus, run, protocol(noise, speech_level="active", babble=babble, reverberation=rooms)
+    )
+    told = evaluation.provenance["noise"]
+    assert told["kinds"] == ["hiss", "hum", "babble"] and told["speech_level"] == "active"
+    assert told["babble"] == {"utterances": 16, "talkers": 3, "digest": babble.digest}
+    assert told["rooms"] == {"rooms": 3, "responses": 9, "digest": rirs.digest}
+    assert told["clean_reference"] == "early"
+    notes = " ".join(evaluation.notes)
+    assert "ITU-T P.56" in notes and "reverberant speech and noise" in notes and "50 ms of reflections" in notes
+    alone = prepare_evaluation(corpus, run, protocol(None, babble=babble)).provenance["noise"]
+    assert (alone["kinds"], alone["recordings"], alone["digest"]) == (["babble"], 0, None)

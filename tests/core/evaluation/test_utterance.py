@@ -1,14 +1,20 @@
 """One utterance judged: the rows hold what the model says of the mixture."""
 
+import json
 import math
 
 import pytest
 
 from sertool.core.audio.files import read_audio
+from sertool.core.corpus.babble import BabbleSet
+from sertool.core.corpus.manifest import Manifest, utterance_key
 from sertool.core.corpus.mixing import Mixer, parse_snr
+from sertool.core.corpus.mixtures import MixtureRequest, make_mixtures, open_plan
 from sertool.core.corpus.noise import NoiseSet
+from sertool.core.corpus.reverberation import Reverberation, RirSet
 from sertool.core.errors import InputError
 from sertool.core.evaluation.by_snr import evaluate
+from sertool.core.evaluation.protocol import Protocol
 from sertool.core.metrics import speech
 from sertool.core.models.inference import Recognizer, load
 
@@ -60,3 +66,56 @@ def test_a_recording_of_noise_that_broke_is_named_without_its_folder(corpus, noi
     with pytest.raises(InputError, match=r"noise a/\d\.wav") as caught:
         evaluate(corpus, run, protocol(tmp_path, measures=()))
     assert str(tmp_path) not in str(caught.value)
+
+
+def test_rows_tell_babble_and_rooms_by_their_names_in_the_sets(corpus, run, protocol, talkers, room_folder):
+    babble, rirs = BabbleSet.read(talkers, talkers=3), RirSet.read(room_folder)
+    wanted = protocol(
+        None, ("clean", "0", "10"), babble=babble, reverberation=Reverberation(rirs), speech_level="active"
+    )
+    table = evaluate(corpus, run, wanted).table
+    clean = table["condition"] == "clean"
+    assert set(table["noise_kind"][~clean]) == {"babble"} and table["noise_file"].isna().all()
+    facts = ["speech_level", "babble_files", "babble_offsets_s", "rir_file", "noise_rir_file", "clean_reference"]
+    assert table.loc[clean, facts].isna().all().all() and table.loc[~clean, facts].notna().all().all()
+    known = {file.name for file in babble.files}
+    for names in table["babble_files"][~clean].map(json.loads):
+        assert len(names) == 3 and set(names) <= known
+    assert set(table["rir_file"][~clean]) <= {response.name for response in rirs.responses}
+    # One babble and one room an utterance, at every SNR.
+    assert (table[~clean].groupby("file")[facts].nunique() == 1).all().all()
+
+
+def test_in_a_room_the_clean_reference_is_scored_against(corpus, noise, run, protocol, room_folder, monkeypatch):
+    heard = []
+
+    def scores(clean, samples, rate, **_):
+        heard.append((clean, samples))
+        return {"stoi": 0.5, "reasons": {}}
+
+    monkeypatch.setattr("sertool.core.evaluation.utterance.speech_scores", scores)
+    rooms = Reverberation(RirSet.read(room_folder))
+    evaluate(corpus, run, protocol(noise, ("0",), reverberation=rooms, measures=("stoi",)))
+    mixer = Mixer(NoiseSet.read(noise), parse_snr(["0"]), reverberation=rooms)
+    path = corpus.parent / "s0/u0.wav"
+    mixture = mixer.mix(read_audio(path), utterance_key(path), snr_db=0.0)
+    clean, samples = heard[0]
+    assert (clean == mixture.clean).all() and (samples == mixture.noisy).all()
+
+
+def test_a_manifest_mixed_with_babble_in_rooms_keeps_its_facts(corpus, run, talkers, room_folder, tmp_path):
+    request = MixtureRequest(
+        Manifest.read(corpus),
+        None,
+        parse_snr(["0"]),
+        babble=BabbleSet.read(talkers, talkers=2),
+        reverberation=Reverberation(RirSet.read(room_folder)),
+    )
+    manifest = make_mixtures(open_plan(request, tmp_path / "noisy")).manifest_path
+    results = evaluate(manifest, run, Protocol(measures=()))
+    assert set(results.table["clean_reference"]) == {"dry"} and set(results.table["speech_level"]) == {"utterance"}
+    assert all(str(name).startswith("room-") for name in results.table["rir_file"])
+    assert all(len(json.loads(text)) == 2 and "/tmp" not in text for text in results.table["babble_files"])
+    told = results.provenance["noise"]
+    assert told["kinds"] == ["babble"] and told["speech_levels"] == ["utterance"]
+    assert told["clean_references"] == ["dry"] and told["mixed_beforehand"]
