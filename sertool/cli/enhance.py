@@ -12,7 +12,9 @@ import typer
 
 from sertool.cli import console
 from sertool.cli.inputs import STDIN, Input, gather
-from sertool.core.errors import InputError
+from sertool.cli.options import Device, Inputs, ListFile, Model, Overwrite, Workers
+from sertool.core.errors import InputError, OutputError
+from sertool.core.models.upper_band import UpperBand
 
 if TYPE_CHECKING:
     from sertool.core.models.inference import Recognizer
@@ -28,13 +30,11 @@ class Job:
     source: Input
     target: Path
     dry: float
+    upper_band: UpperBand
 
 
 def enhance(
-    inputs: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="IN", help="Audio files, folders, or - for audio on stdin.", show_default=False),
-    ] = None,
+    inputs: Inputs = None,
     output: Annotated[
         str | None,
         typer.Option(
@@ -45,37 +45,53 @@ def enhance(
             help="A file (.wav, .flac), a folder, or - (WAV on stdout). Default: noisy.enhanced.wav beside noisy.wav.",
         ),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="RUN", show_default=False, help="A run. Default: the newest finished run at hand."),
-    ] = None,
-    list_file: Annotated[
-        str | None,
-        typer.Option(
-            "--list", metavar="FILE", show_default=False, help="Also the files listed here, one a line; - is stdin."
-        ),
-    ] = None,
+    model: Model = None,
+    list_file: ListFile = None,
     dry: Annotated[
         float, typer.Option(metavar="SHARE", min=0.0, max=1.0, help="0 to 1: share of the original to mix back in.")
     ] = 0.0,
-    device: Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    workers: Annotated[int, typer.Option(metavar="N", min=1, help="Processes to work in, for many files.")] = 1,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
+    upper_band: Annotated[
+        UpperBand,
+        typer.Option(
+            metavar="drop|follow",
+            help="Above 8 kHz: drop for nothing; follow for the original, turned down as the mask does 4 to 8 kHz.",
+        ),
+    ] = UpperBand.DROP,
+    device: Device = "auto",
+    workers: Workers = 1,
+    overwrite: Overwrite = False,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Leave out inputs whose output is there: go on with many files.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="One line of JSON a file instead of its path.")] = False,
 ) -> None:
     """Take the noise out of speech; rate, channels, length and level stay.
 
-    The model hears 16 kHz audio, so nothing above 8 kHz comes back. Prints the path of each file written.
+    Files may be hours long: memory stays the same, and the result is that of one pass over the whole. A WAV beyond
+    4 GiB is written as RF64, its 64-bit form.
+
+    The model hears 16 kHz audio. Above 8 kHz nothing is added: with --upper-band drop nothing comes back, with follow
+    the original, times the gain the mask gives 4 to 8 kHz at that moment, never more than 1.
+
+    Prints the path of each file written.
     """
     with gather(inputs or [], list_file, skip_suffix=MARK) as sources:
         if output == STDIN or (output is None and any(source.name == "stdin" for source in sources)):
-            _to_stdout(sources, model=model, device=device, dry=dry, as_json=json)
+            _to_stdout(sources, model=model, device=device, how=(dry, upper_band), as_json=json)
             return
-        jobs = _plan(sources, output, dry=dry, overwrite=overwrite)
+        if overwrite and skip_existing:
+            raise InputError("--overwrite and --skip-existing exclude each other: leave one out")
+        jobs = _plan(sources, output, how=(dry, upper_band), overwrite=overwrite or skip_existing)
+        if skip_existing:
+            there = [job for job in jobs if job.target.exists()]
+            console.note(f"{len(there)} of {len(jobs)} outputs are there already")
+            jobs = [job for job in jobs if job not in there]
+        if len(jobs) > 1:
+            console.if_interrupted("what is written is whole; run it again with --skip-existing to go on")
         _work(jobs, model=model, device=device, workers=workers, as_json=json)
 
 
-def _plan(sources: list[Input], output: str | None, *, dry: float, overwrite: bool) -> list[Job]:
+def _plan(sources: list[Input], output: str | None, *, how: tuple[float, UpperBand], overwrite: bool) -> list[Job]:
     """Pair each input with its output, and refuse what would lose a file before anything is read."""
     several = len(sources) > 1 or any(source.folder for source in sources)
     into_folder = output is not None and (several or output.endswith("/") or Path(output).is_dir())
@@ -90,7 +106,7 @@ def _plan(sources: list[Input], output: str | None, *, dry: float, overwrite: bo
             target = (Path(output) / source.below).with_suffix(suffix)
         else:
             target = Path(output)
-        jobs.append(Job(source=source, target=target, dry=dry))
+        jobs.append(Job(source, target, *how))
     _refuse_losses(jobs, overwrite=overwrite)
     return jobs
 
@@ -112,7 +128,9 @@ def _refuse_losses(jobs: list[Job], *, overwrite: bool) -> None:
                 f"{target}: is an input itself; expected another place for its output: choose another with -o"
             )
         if target.exists() and not overwrite:
-            raise InputError(f"{target}: exists already: move it, choose another place with -o, or say --overwrite")
+            raise InputError(
+                f"{target}: exists already: choose another place with -o, or say --overwrite or --skip-existing"
+            )
 
 
 def _work(jobs: list[Job], *, model: str | None, device: str, workers: int, as_json: bool) -> None:
@@ -126,8 +144,8 @@ def _work(jobs: list[Job], *, model: str | None, device: str, workers: int, as_j
             advance()
             if outcome.error is None:
                 console.json_line(outcome.value) if as_json else console.result(outcome.value["output"])
-            elif len(jobs) == 1:
-                raise outcome.error
+            elif len(jobs) == 1 or isinstance(outcome.error, OutputError):
+                raise outcome.error  # a full disk fails every file that is still to come
             else:
                 failures.append(str(outcome.error))
     if failures:
@@ -135,7 +153,9 @@ def _work(jobs: list[Job], *, model: str | None, device: str, workers: int, as_j
         raise typer.Exit(console.SOME_FAILED)
 
 
-def _to_stdout(sources: list[Input], *, model: str | None, device: str, dry: float, as_json: bool) -> None:
+def _to_stdout(
+    sources: list[Input], *, model: str | None, device: str, how: tuple[float, UpperBand], as_json: bool
+) -> None:
     """Enhance one file and write it to stdout as WAV, by way of a temporary file: a WAV's header needs seeking."""
     if len(sources) > 1:
         raise InputError(f"{len(sources)} inputs cannot all go to stdout; expected one: name a folder with -o")
@@ -146,7 +166,7 @@ def _to_stdout(sources: list[Input], *, model: str | None, device: str, dry: flo
     from sertool.core.models.inference import find_run, load
 
     with tempfile.TemporaryDirectory(prefix="sertool-") as folder:
-        job = Job(source=sources[0], target=Path(folder) / "enhanced.wav", dry=dry)
+        job = Job(sources[0], Path(folder) / "enhanced.wav", *how)
         enhance_file(job, load(model or find_run(enhances=True), device))
         with open(job.target, "rb") as file:
             shutil.copyfileobj(file, sys.stdout.buffer)
@@ -159,21 +179,18 @@ def enhance_file(job: Job, recognizer: "Recognizer") -> dict[str, Any]:
     Raises:
         AudioError: the file cannot be used as audio; the message calls it what the user does.
     """
-    from sertool.core.audio.files import read_audio_native, write_audio
     from sertool.core.errors import AudioError
 
     try:
-        samples, rate = read_audio_native(job.source.path)
+        info = recognizer.enhance_file(job.source.path, job.target, dry=job.dry, upper_band=job.upper_band)
     except AudioError as error:
         raise AudioError(job.source.rename(str(error))) from error
-    enhanced = recognizer.enhance(samples, rate, dry=job.dry)
-    job.target.parent.mkdir(parents=True, exist_ok=True)
-    write_audio(job.target, enhanced, rate)
     return {
         "file": job.source.name,
         "output": str(job.target),
-        "rate": rate,
-        "channels": samples.shape[1],
-        "duration_s": round(len(samples) / rate, 6),
+        "rate": info.rate,
+        "channels": info.channels,
+        "duration_s": round(info.duration_s, 6),
+        "upper_band": str(job.upper_band),
         "model": recognizer.model_id,
     }

@@ -11,9 +11,11 @@ from sertool.cli.demo import demo
 from sertool.cli.doctor import doctor
 from sertool.cli.enhance import enhance
 from sertool.cli.evaluate import evaluate
+from sertool.cli.extract import extract
 from sertool.cli.mix_noise import mix_noise
 from sertool.cli.predict import predict
 from sertool.cli.pretrain import pretrain
+from sertool.cli.rooms import rooms
 from sertool.cli.train import train
 
 app = typer.Typer(
@@ -74,6 +76,8 @@ app.add_typer(
     epilog=_examples(
         "sertool corpus ravdess RAVDESS/ -o ravdess.csv",
         "sertool corpus folder recordings/ --column emotion=label --folds 5 --fold 0 -o metadata.csv",
+        "sertool corpus crema-d CREMA-D/ --labels perceived --channel voice -o crema-d.csv",
+        "sertool corpus merge crema-d.csv iemocap.csv -o merged.csv",
         "sertool corpus check metadata.csv",
     ),
 )
@@ -83,7 +87,9 @@ _add(
     "Data",
     "sertool mix-noise metadata.csv --noise noise/ --snr 0 --snr 5 -o noisy/",
     "sertool mix-noise metadata.csv --noise noise/ --snr=-5:15 --part train -o noisy-train/",
+    "sertool mix-noise metadata.csv --babble talkers.csv --rir rooms/ --snr 0 --speech-level active -o noisy/",
 )
+_add("rooms", rooms, "Data", "sertool rooms --count 100 --rt60 0.2:0.8 -o rooms/")
 _add("pretrain", pretrain, "Models")
 _add("train", train, "Models")
 _add(
@@ -106,7 +112,16 @@ _add(
     "Use",
     "sertool predict call.wav",
     "sertool predict recordings/ --json > emotions.jsonl",
+    "sertool predict call.wav --window 3 --hop 1 -o call.csv",
+    "sertool predict call.wav --window 3 --format audacity -o call.txt",
     "find . -name '*.flac' | sertool predict --list - --json",
+)
+_add(
+    "extract",
+    extract,
+    "Use",
+    "sertool extract recordings/ -o features.parquet",
+    "sertool extract metadata.csv --layer -1 --pool frames -o frames/",
 )
 
 

@@ -48,11 +48,21 @@ def test_rate_channels_and_length_stay(sertool, run, rate, channels, silent):
     assert (record["rate"], record["channels"]) == (rate, channels)
     assert record["duration_s"] == pytest.approx(len(samples) / rate, abs=1e-6)
     assert record["model"] == load(run).model_id
+    assert record["upper_band"] == "drop"
 
 
 def test_dry_is_passed_on(sertool, run, noisy):
     sertool("enhance", noisy, "-o", "dry.wav", "--dry", 1, "--model", run)
     np.testing.assert_array_equal(soundfile.read("dry.wav")[0], soundfile.read(noisy)[0])
+
+
+def test_the_upper_band_is_passed_on(sertool, run):
+    write(Path("a.wav"), rate=48_000)
+    result = sertool("enhance", "a.wav", "-o", "b.wav", "--upper-band", "follow", "--json", "--model", run)
+    assert json.loads(result.stdout)["upper_band"] == "follow"
+    samples, _ = soundfile.read("a.wav", dtype="float32")
+    expected = load(run).enhance(samples, 48_000, upper_band="follow")
+    np.testing.assert_array_equal(soundfile.read("b.wav", dtype="float32")[0], expected)
 
 
 def test_flac_stays_flac_and_the_rest_becomes_wav(sertool, run):

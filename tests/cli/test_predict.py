@@ -1,9 +1,11 @@
 """`sertool predict`: a line a file, for people or as JSON."""
 
+import itertools
 import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 
@@ -78,3 +80,77 @@ def test_what_comes_by_stdin_or_list_and_cannot_be_used(sertool, run, arguments,
 
 def test_without_any_run_the_ways_out_are_named(sertool, noisy, assert_one_line):
     assert_one_line(sertool("predict", noisy), "--model", "sertool train", "sertool demo")
+
+
+def test_a_timeline_as_json_and_as_csv(sertool, run):
+    samples = 0.1 * np.random.default_rng(0).standard_normal(16_000 * 4)
+    soundfile.write("a.wav", samples, 16_000, subtype="FLOAT")
+    soundfile.write("b, c.wav", samples[:8000], 16_000, subtype="FLOAT")
+    call = ("predict", "a.wav", "b, c.wav", "--window", 1.5, "--hop", 1, "--model", run)
+    result = sertool(*call, "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    records = [json.loads(line) for line in result.stdout.splitlines()]
+    times = [(record["file"], record["start_s"], record["end_s"]) for record in records]
+    assert times == [("a.wav", 0, 1.5), ("a.wav", 1, 2.5), ("a.wav", 2, 3.5), ("a.wav", 2.5, 4), ("b, c.wav", 0, 0.5)]
+    heard = load(run).predict(samples[16_000:40_000].astype(np.float32))
+    assert records[1]["label"] == heard.label
+    assert records[1]["probabilities"] == pytest.approx(heard.probabilities, abs=1e-5)
+    assert records[1]["attributes"] == pytest.approx(heard.attributes, abs=1e-5)
+
+    assert sertool(*call, "-o", "all.csv").stdout == "all.csv\n"
+    table = pd.read_csv("all.csv")
+    shares = [f"probability_{name}" for name in records[0]["probabilities"]]
+    assert list(table.columns) == ["file", "start_s", "end_s", "label", *shares, "arousal", "model"]
+    assert list(table[["file", "start_s", "end_s"]].itertuples(index=False, name=None)) == times
+    np.testing.assert_allclose(table[shares], [list(record["probabilities"].values()) for record in records])
+    assert sertool(*call, "-o", "each/", "--format", "csv").stdout == "each/a.csv\neach/b, c.csv\n"
+    assert len(pd.read_csv("each/a.csv")) == 4
+
+
+def test_a_label_track(sertool, run, noisy):
+    result = sertool("predict", noisy, "--window", 0.2, "--hop", 0.1, "--format", "audacity", "--model", run)
+    assert result.exit_code == 0, result.stderr
+    rows = [line.split("\t") for line in result.stdout.splitlines()]
+    assert float(rows[0][0]) == 0 and float(rows[-1][1]) == 0.5
+    assert all(before[1] == after[0] for before, after in itertools.pairwise(rows))
+    label, probability = rows[0][2].split()
+    assert label in ("anger", "neutral", "sadness") and 0 < float(probability) < 1
+
+
+def test_a_timeline_for_people(sertool, run, noisy):
+    lines = sertool("predict", noisy, "--window", 0.3, "--hop", 0.1, "--model", run).stdout.splitlines()
+    assert lines[0].split() == ["file", "start_s", "end_s", "label", "probability", "arousal"]
+    assert [line.split()[1] for line in lines[1:]] == ["0.00", "0.10", "0.20"]
+
+
+def test_a_whole_file_as_csv(sertool, run, noisy):
+    lines = sertool("predict", "noisy.wav", "--format", "csv", "--model", run).stdout.splitlines()
+    assert len(lines) == 2 and lines[0].startswith("file,label,probability_anger") and lines[1].startswith("noisy.wav,")
+
+
+def test_nothing_is_written_of_a_file_that_fails(sertool, run, noisy, assert_one_line):
+    Path("text.wav").write_text("not audio")
+    assert_one_line(sertool("predict", "text.wav", "-o", "x.csv", "--model", run), "text.wav: cannot be read")
+    assert not Path("x.csv").exists()
+    result = sertool("predict", "text.wav", "noisy.wav", "-o", "out/", "--format", "json", "--model", run)
+    assert result.exit_code == 1 and result.stdout == "out/noisy.jsonl\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--hop", 1], "--hop without --window"),
+        (["--window", 0], "window is 0 s; expected 0.01 s to 40 s"),
+        (["--window", 41], "window is 41 s"),
+        (["--window", 3, "--hop", 0], "hop is 0 s"),
+        (["--format", "audacity"], "a label track without --window"),
+        (["-o", "x.xml"], "x.xml: cannot tell the format"),
+        (["-o", "x.csv", "--format", "table"], "a table is for the terminal"),
+        (["-o", "there.csv"], "there.csv: exists already"),
+        (["other.wav", "--window", 1, "--format", "audacity"], "2 inputs and one label track"),
+        (["other.wav", "--window", 1, "-o", "x.txt"], "2 inputs and one label track"),
+    ],
+)
+def test_calls_that_make_no_sense(sertool, run, noisy, arguments, words, assert_one_line):
+    Path("there.csv").touch()
+    assert_one_line(sertool("predict", "noisy.wav", *arguments, "--model", run), words)

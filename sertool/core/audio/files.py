@@ -1,15 +1,13 @@
 """Audio files: read as float32, resampled to the rate the models hear; written whole or not at all."""
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import soxr
 
-from sertool.core.errors import AudioError
+from sertool.core.audio.blocks import FileSource, audio_writer
 
 SAMPLE_RATE = 16_000
 """The rate every model of sertool hears, in Hz."""
@@ -36,13 +34,10 @@ def audio_info(path: Path | str) -> AudioInfo:
     """Return what the header of an audio file says, without decoding it.
 
     Raises:
-        AudioError: the file is missing or its header cannot be read.
+        AudioError: the file is missing, its header cannot be read, or says what no recording is.
     """
-    try:
-        with soundfile.SoundFile(_existing(path)) as file:
-            return AudioInfo(frames=file.frames, rate=file.samplerate, channels=file.channels)
-    except (soundfile.SoundFileError, TypeError) as error:
-        raise _unreadable(path, error) from error
+    source = FileSource(path)
+    return AudioInfo(frames=source.announced, rate=source.rate, channels=source.channels)
 
 
 def read_audio_native(path: Path | str) -> tuple[np.ndarray, int]:
@@ -55,26 +50,12 @@ def read_audio_native(path: Path | str) -> tuple[np.ndarray, int]:
         AudioError: the file is missing, is not audio, is cut off before its header's end, holds no samples, or holds
             samples that are not finite numbers.
     """
-    try:
-        with soundfile.SoundFile(_existing(path)) as file:
-            rate, announced = file.samplerate, file.frames
-            samples = file.read(dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, TypeError) as error:
-        raise _unreadable(path, error) from error
-    missing_bytes = _bytes_cut_off(path)
-    if missing_bytes:
-        raise AudioError(
-            f"{path}: is cut off, {missing_bytes} bytes its header announces are missing: copy the whole file again"
-        )
-    if len(samples) == 0:
-        raise AudioError(f"{path}: holds no samples; expected at least one: record or export it again")
-    if len(samples) < announced:
-        raise AudioError(
-            f"{path}: ends after {len(samples)} of the {announced} samples it announces: copy the whole file again"
-        )
-    if not np.isfinite(samples).all():
-        raise AudioError(f"{path}: holds samples that are not numbers (NaN or infinite): export it again as PCM")
-    return samples, rate
+    source = FileSource(path)
+    samples, start = np.empty((source.announced, source.channels), np.float32), 0
+    for block in source.blocks():
+        samples[start : start + len(block)] = block
+        start += len(block)
+    return samples, source.rate
 
 
 def read_audio(path: Path | str, *, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
@@ -116,23 +97,13 @@ def write_audio(path: Path | str, samples: np.ndarray, rate: int) -> None:
         rate: in Hz.
 
     Raises:
-        AudioError: the suffix is another one.
-        OSError: the file cannot be written.
+        AudioError: the suffix is another one, or libsndfile takes no such rate or so many channels.
+        OutputError: the file cannot be written.
     """
-    path = Path(path)
-    subtypes = {".flac": "PCM_24", ".wav": "FLOAT"}
-    if path.suffix.lower() not in subtypes:
-        raise AudioError(f"{path}: cannot write '{path.suffix}' files; expected .wav or .flac: choose one of these")
-    partial = path.with_name(f".{path.stem}.partial-{os.getpid()}{path.suffix}")
-    try:
-        soundfile.write(partial, samples, rate, subtype=subtypes[path.suffix.lower()])
-        partial.replace(path)
-    except soundfile.SoundFileError as error:
-        raise AudioError(
-            f"{path}: cannot be written ({error}): check the folder, the disk's free space and the rate"
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
+    samples = np.asarray(samples)
+    channels = samples.shape[1] if samples.ndim == 2 else 1
+    with audio_writer(path, rate=rate, channels=channels, frames=len(samples)) as write:
+        write(samples)
 
 
 def audio_digest(path: Path | str) -> str:
@@ -154,40 +125,4 @@ def find_audio(folder: Path | str) -> list[Path]:
         path
         for path in Path(folder).rglob("*")
         if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
-
-
-def _existing(path: Path | str) -> str:
-    path = Path(path)
-    if path.is_dir():
-        raise AudioError(f"{path}: is a folder; expected an audio file: name a file in it")
-    if not path.exists():
-        raise AudioError(f"{path}: no such file: check the spelling and the folder")
-    return str(path)
-
-
-def _bytes_cut_off(path: Path | str) -> int:
-    """Return how many bytes of samples a WAV or AIFF file announces beyond its end.
-
-    libsndfile reads such a file without complaint as if it were shorter, so its header is read here. A size of about
-    2 or 4 GiB is what programs write that stream to a pipe and cannot know the length: it announces nothing.
-    """
-    size = os.path.getsize(path)
-    with open(path, "rb") as file:
-        form = file.read(12)
-        order = {b"RIFF": "little", b"RIFX": "big", b"FORM": "big"}.get(form[:4])
-        if order is None or form[8:] not in (b"WAVE", b"AIFF", b"AIFC"):
-            return 0
-        while len(header := file.read(8)) == 8:
-            length = int.from_bytes(header[4:], order)
-            if header[:4] in (b"data", b"SSND"):
-                return max(0, file.tell() + length - size) if length < 0x7FFF_0000 else 0
-            file.seek(length + length % 2, os.SEEK_CUR)
-    return 0
-
-
-def _unreadable(path: Path | str, error: Exception) -> AudioError:
-    reason = str(error).rsplit(":", 1)[-1].strip().rstrip(".")
-    return AudioError(
-        f"{path}: cannot be read as audio ({reason}); expected WAV, FLAC, Ogg, Opus or MP3: convert it first"
     )

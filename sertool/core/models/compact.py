@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from torchaudio.functional import melscale_fbanks
 
 from sertool.core.audio.files import SAMPLE_RATE
-from sertool.core.audio.spectra import N_FFT, NUM_BINS, centred_stft, frame_mask, stft_frames
+from sertool.core.audio.spectra import HOP, N_FFT, NUM_BINS, centred_stft, frame_mask, stft_frames
 from sertool.core.models.config import CompactConfig
 
 LOG_FLOOR = 1e-5
@@ -56,6 +56,13 @@ class CompactEncoder(nn.Module):
     def num_states(self) -> int:
         """Hidden states returned, L + 1."""
         return self.config.layers + 1
+
+    @property
+    def reach(self) -> int:
+        """Samples before and after a frame's centre beyond which nothing changes it."""
+        frames = sum(layer.over_time.padding[0] for layer in self.layers)
+        # A frame at 50 Hz spans five at 100 Hz, each of N_FFT samples.
+        return frames * 2 * HOP + 2 * HOP + N_FFT // 2
 
     def forward(self, waveform: Tensor, lengths: Tensor) -> EncoderOutput:
         """Return the hidden states.

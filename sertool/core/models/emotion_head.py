@@ -55,7 +55,10 @@ class EmotionHead(nn.Module):
 
     def forward(self, features: Tensor, frame_lengths: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Map (B, T, D) to class logits (B, C) and attributes (B, A) on the 1–7 scale; None where not trained for."""
-        pooled = self.pooling(features, frame_lengths)
+        return self.judge(self.pooling(features, frame_lengths))
+
+    def judge(self, pooled: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Map what was pooled (B, 2D) to class logits and attributes."""
         hidden = self.hidden((pooled - self.pooled_mean) / self.pooled_std)
         logits = self.categories(hidden) if self.categories else None
         attributes = MIDPOINT + self.attributes(hidden) if self.attributes else None

@@ -34,13 +34,21 @@ class EnhancementHead(nn.Module):
         Returns:
             (B, T, 201), between 0 and 1; arbitrary in the padding.
         """
-        x = self.project(torch.cat([log_spectrum, features.to(log_spectrum.dtype)], dim=-1))
+        x = self.recurrent_input(log_spectrum, features)
         if int(frame_lengths.min()) == x.shape[1]:
             states = self.recurrent(x)[0]  # nothing is padded, and unpacked sequences are several times faster
         else:
             # Packed, so that the backward direction starts at each utterance's own end and not in the padding.
             packed = pack_padded_sequence(x, frame_lengths.cpu(), batch_first=True, enforce_sorted=False)
             states, _ = pad_packed_sequence(self.recurrent(packed)[0], batch_first=True, total_length=x.shape[1])
+        return self.mask_of(states)
+
+    def recurrent_input(self, log_spectrum: Tensor, features: Tensor) -> Tensor:
+        """Return what the recurrent layers are given of (B, T, 201) and (B, T, D), (B, T, P)."""
+        return self.project(torch.cat([log_spectrum, features.to(log_spectrum.dtype)], dim=-1))
+
+    def mask_of(self, states: Tensor) -> Tensor:
+        """Return the mask (…, T, 201) that follows from the states of the recurrent layers, (…, T, 2H)."""
         forward, backward = states.chunk(2, dim=-1)
         return torch.sigmoid(self.mask(forward + backward))
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from sertool.core.audio.spectra import (
     LOG_OFFSET,
     N_FFT,
+    NUM_BINS,
     Statistics,
     centred_stft,
     frame_mask,
@@ -54,6 +55,19 @@ class SharedOutput:
     statistics: Statistics
 
 
+@dataclass(frozen=True)
+class EnhancedSpeech:
+    """What the enhancement head gives back of a batch.
+
+    Attributes:
+        waveform: (B, S), zero in the padding.
+        top_octave_gain: what the mask leaves of the magnitude from 4 to 8 kHz, 0 to 1, at 100 Hz, (B, T).
+    """
+
+    waveform: Tensor
+    top_octave_gain: Tensor
+
+
 class SharedModel(nn.Module):
     """Emotion and enhanced speech from the features of one encoder."""
 
@@ -68,15 +82,18 @@ class SharedModel(nn.Module):
         self.enhancement_head = EnhancementHead(self.encoder.dim, config.enhancement) if config.enhancement else None
         self.register_buffer("window", torch.hamming_window(N_FFT))
 
-    def forward(self, waveform: Tensor, lengths: Tensor, crop: Crop | None = None) -> SharedOutput:
+    def forward(
+        self, waveform: Tensor, lengths: Tensor, crop: Crop | None = None, statistics: Statistics | None = None
+    ) -> SharedOutput:
         """Recognise emotion and estimate the clean spectrum.
 
         Args:
             waveform: samples at 16 kHz, any level, (B, S).
             lengths: samples of each utterance, (B,), at least 1.
             crop: the part of the spectrum to enhance, for training; all of it without.
+            statistics: what to standardise with, where the waveforms are pieces of longer ones; their own without.
         """
-        statistics = utterance_statistics(waveform, lengths)
+        statistics = statistics or utterance_statistics(waveform, lengths)
         waveform = standardise(waveform, lengths, statistics)
         encoded, features = self._encode(waveform, lengths)
         logits = attributes = noisy = enhanced = None
@@ -100,6 +117,34 @@ class SharedModel(nn.Module):
         encoded, features = self._encode(waveform, lengths)
         return self.emotion_head.pooling(features.get("shared", features.get("emotion")), encoded.frame_lengths)
 
+    def features(
+        self,
+        waveform: Tensor,
+        lengths: Tensor,
+        *,
+        layer: int | None = None,
+        head: str = "emotion",
+        statistics: Statistics | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return what the model knows of each frame: a head's layer sum, or one hidden state of the encoder.
+
+        Args:
+            waveform: samples at 16 kHz, any level, (B, S).
+            lengths: samples of each utterance, (B,), at least 1.
+            layer: which hidden state, 0 to L, or from the last one back: -1 to -(L + 1); None for the layer sum.
+            head: whose layer sum, `emotion` or `enhancement`; they are the same where the sum is shared.
+            statistics: as in `forward`.
+
+        Returns:
+            (B, T, D) at 50 Hz, arbitrary in the padding; and each utterance's own frames, (B,).
+        """
+        waveform = standardise(waveform, lengths, statistics or utterance_statistics(waveform, lengths))
+        encoded = self.encoder(waveform, lengths)
+        if layer is not None:
+            return encoded.hidden_states[layer], encoded.frame_lengths
+        layer_sum = self.layer_sums["shared" if "shared" in self.layer_sums else head]
+        return layer_sum(encoded.hidden_states), encoded.frame_lengths
+
     def _encode(self, waveform: Tensor, lengths: Tensor) -> tuple[EncoderOutput, dict[str, Tensor]]:
         """Return the hidden states of standardised waveforms, and the layer sums by name."""
         encoded = self.encoder(waveform, lengths)
@@ -115,27 +160,56 @@ class SharedModel(nn.Module):
         spectrum = self.log_spectrum(standardise(clean, lengths, statistics), lengths)
         return crop_frames(spectrum, crop) if crop else spectrum
 
+    def enhance(self, waveform: Tensor, lengths: Tensor, statistics: Statistics | None = None) -> Tensor:
+        """Return the enhanced speech alone, (B, S); see `estimate`."""
+        return self.estimate(waveform, lengths, statistics).waveform
+
     @torch.inference_mode()
-    def enhance(self, waveform: Tensor, lengths: Tensor) -> Tensor:
+    def estimate(self, waveform: Tensor, lengths: Tensor, statistics: Statistics | None = None) -> EnhancedSpeech:
         """Return the enhanced speech: the masked magnitude with the noisy phase, at the input's level.
 
         Args:
             waveform: samples at 16 kHz, (B, S).
             lengths: samples of each utterance, (B,).
+            statistics: as in `forward`.
 
         Returns:
-            (B, S), zero in the padding.
+            The speech, at 16 kHz.
 
         Raises:
             ValueError: the model has no enhancement head.
         """
         if self.enhancement_head is None:
             raise ValueError("this model has no enhancement head: train it with the task 'enhancement'")
-        output = self(waveform, lengths)
-        spectrum = centred_stft(standardise(waveform, lengths, output.statistics), lengths, self.window)
-        magnitude = (torch.expm1(output.enhanced_log_spectrum) - LOG_OFFSET).clamp(min=0.0)
+        output = self(waveform, lengths, statistics=statistics)
+        return self._speech(waveform, lengths, output.enhanced_log_spectrum, output.statistics)
+
+    @torch.inference_mode()
+    def recurrent_input(self, waveform: Tensor, lengths: Tensor, statistics: Statistics) -> Tensor:
+        """Return what the recurrent layers of the enhancement head are given of waveforms (B, S), (B, T, P) at 100 Hz.
+
+        With `masked`, the two halves of `estimate` for signals too long for one pass.
+        """
+        noisy = self.log_spectrum(standardise(waveform, lengths, statistics), lengths)
+        features, frame_lengths = self.features(waveform, lengths, head="enhancement", statistics=statistics)
+        own = repeat_to_spectrum(features, frame_lengths, noisy.shape[1])
+        return self.enhancement_head.recurrent_input(noisy, own)
+
+    @torch.inference_mode()
+    def masked(self, waveform: Tensor, lengths: Tensor, mask: Tensor, statistics: Statistics) -> EnhancedSpeech:
+        """Return the speech that a mask (B, T, 201) leaves of waveforms (B, S)."""
+        noisy = self.log_spectrum(standardise(waveform, lengths, statistics), lengths)
+        return self._speech(waveform, lengths, mask.float() * noisy, statistics)
+
+    def _speech(
+        self, waveform: Tensor, lengths: Tensor, enhanced_log_spectrum: Tensor, statistics: Statistics
+    ) -> EnhancedSpeech:
+        """Return the waveform with this magnitude and the noisy phase."""
+        spectrum = centred_stft(standardise(waveform, lengths, statistics), lengths, self.window)
+        magnitude = (torch.expm1(enhanced_log_spectrum) - LOG_OFFSET).clamp(min=0.0)
         enhanced = torch.polar(magnitude, spectrum.angle())
-        return inverse_stft(enhanced, lengths, self.window, waveform.shape[1]) * output.statistics.std
+        samples = inverse_stft(enhanced, lengths, self.window, waveform.shape[1]) * statistics.std
+        return EnhancedSpeech(waveform=samples, top_octave_gain=_top_octave_gain(magnitude, spectrum.abs()))
 
     def save_pretrained(self, folder) -> None:
         """Write `config.json` and `model.safetensors` to a folder, each whole or not at all."""
@@ -152,6 +226,12 @@ class SharedModel(nn.Module):
         with torch.device("meta"):
             model = cls(config)
         return load_weights(model, folder).eval()
+
+
+def _top_octave_gain(enhanced: Tensor, noisy: Tensor) -> Tensor:
+    """Return the mean gain of the mask over the upper half of the bins, each weighed by its magnitude, (B, T)."""
+    upper = slice(NUM_BINS // 2, None)
+    return (enhanced[:, :, upper].sum(2) / noisy[:, :, upper].sum(2).clamp(min=1e-12)).clamp(max=1.0)
 
 
 def crop_frames(frames: Tensor, crop: Crop) -> Tensor:

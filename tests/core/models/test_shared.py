@@ -118,7 +118,7 @@ def test_what_is_saved_is_what_is_loaded(batch, tmp_path):
 def test_weights_of_another_model_are_refused_before_they_are_read(tmp_path):
     make().save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
-    config["encoder"]["dim"] = 8000
+    config["encoder"]["dim"] = 3000
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match=r"does not fit config.json"):
         SharedModel.from_pretrained(tmp_path)
@@ -159,3 +159,28 @@ def test_the_published_sizes_of_the_enhancement_head():
 
 def test_the_compact_encoder_has_a_few_million_parameters():
     assert 1.5e6 < sum(p.numel() for p in SharedModel(SharedConfig()).encoder.parameters()) < 5e6
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_numbers_are_refused(tmp_path, value):
+    model = make()
+    with torch.no_grad():
+        model.enhancement_head.get_parameter(next(iter(model.enhancement_head.state_dict()))).view(-1)[0] = value
+    model.save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="weights that are not numbers, first in 'enhancement_head"):
+        SharedModel.from_pretrained(tmp_path)
+
+
+def test_weights_of_another_type_are_refused(tmp_path):
+    model = make()
+    model.double().save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="does not fit config.json"):
+        SharedModel.from_pretrained(tmp_path)
+
+
+def test_a_configuration_that_says_a_size_twice_is_refused(tmp_path):
+    make().save_pretrained(tmp_path)
+    text = (tmp_path / "config.json").read_text()
+    (tmp_path / "config.json").write_text(text.replace('"dim": 24', '"dim": 24, "dim": 32'))
+    with pytest.raises(InputError, match="stands there twice"):
+        SharedModel.from_pretrained(tmp_path)
