@@ -3,7 +3,10 @@
 import contextlib
 import json
 import os
+import re
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -25,6 +28,11 @@ DONE, SOME_FAILED, WRONG_INPUT, LIMIT_MISSED = 0, 1, 2, 3
 INTERRUPTED, PIPE_CLOSED = 130, 141
 """Exit codes a shell gives to a program ended by SIGINT or SIGPIPE."""
 
+# Control characters, line and paragraph separators, and marks that override the direction of reading.
+_STEERING = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+_LONGEST = 4000  # characters of a message; longer than any path or list of ours
+
 _UNBOUNDED = 100_000  # columns; wider than any table, narrow enough for rich to pad
 
 # Typer once built on Click and now carries its own copy of it: this is the base of usage errors in either.
@@ -39,6 +47,9 @@ class _Console(Console):
 
 out = _Console(highlight=False)
 err = _Console(stderr=True, highlight=False)
+
+_remedies = ["run the same command again to go on"]
+"""What to do after Ctrl-C; the last one holds."""
 
 _bars: list["Progress"] = []
 """The bar on the terminal now, if any."""
@@ -103,6 +114,11 @@ def list_failures(messages: Sequence[str], *, total: int) -> None:
     note(f"{len(messages)} of {total} inputs failed, the rest are done")
 
 
+def if_interrupted(remedy: str) -> None:
+    """Say what Ctrl-C leaves and what to do then, where the same command would not simply go on."""
+    _remedies.append(remedy)
+
+
 @contextlib.contextmanager
 def progress(total: int | None, title: str) -> Iterator[Callable[..., None]]:
     """Show a bar with the time left on stderr, or nothing where stderr is not a terminal.
@@ -163,19 +179,49 @@ class Group(TyperGroup):
         args, debug = _take_debug(sys.argv[1:] if args is None else args)
         if not standalone_mode:
             return super().main(args, prog_name, standalone_mode=False, **extra)
-        try:
-            code = super().main(args, prog_name, standalone_mode=False, **extra)
-            sys.stdout.flush()
-        except BaseException as error:
-            if debug and isinstance(error, Exception):
-                traceback.print_exc()
-            code = _end(error, prog_name or "sertool")
+        del _remedies[1:]  # of a command run before in this process
+        with _note_interrupts() as interrupts:
+            try:
+                code = super().main(args, prog_name, standalone_mode=False, **extra)
+                sys.stdout.flush()
+                if interrupts and code == INTERRUPTED:
+                    raise KeyboardInterrupt  # which Typer has answered without a word
+            except BaseException as error:
+                if debug and isinstance(error, Exception):
+                    traceback.print_exc()
+                # In the middle of an import, Ctrl-C comes out as errors of every kind.
+                code = _end(KeyboardInterrupt() if interrupts else error, prog_name or "sertool")
         sys.exit(code if isinstance(code, int) else DONE)
+
+
+@contextlib.contextmanager
+def _note_interrupts() -> Iterator[list[int]]:
+    """Note every Ctrl-C, which raises KeyboardInterrupt as ever, in a list."""
+    noted: list[int] = []
+
+    def note_and_raise(number: int, frame: object) -> None:
+        noted.append(number)
+        raise KeyboardInterrupt
+
+    # Elsewhere than in the main thread, and in a job in the background, nobody can press it.
+    heard = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT)
+    if heard is not signal.default_int_handler:
+        yield noted
+        return
+    signal.signal(signal.SIGINT, note_and_raise)
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, heard)
 
 
 def run(app: typer.Typer) -> None:
     """Run an app whose groups are `Group` as the program `sertool`, and exit."""
-    app(prog_name="sertool")
+    try:
+        app(prog_name="sertool")
+    except KeyboardInterrupt as error:
+        # While Typer makes commands of functions, before there is a group that would catch it.
+        sys.exit(_end(error, "sertool"))
 
 
 def _take_debug(args: Sequence[str]) -> tuple[list[str], bool]:
@@ -197,7 +243,7 @@ def _end(error: BaseException, program: str) -> int | str | None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
     if isinstance(error, KeyboardInterrupt | typer.Abort):
-        _error("interrupted: run the same command again to go on")
+        _error(f"interrupted: {_remedies[-1]}")
         return INTERRUPTED
     if isinstance(error, SertoolError):
         _error(str(error))
@@ -240,7 +286,9 @@ def _error(message: str) -> None:
 
 
 def _one_line(message: str) -> str:
-    return _printable(" ".join(message.split("\n")))
+    """Return a message in one line a person can read: what it quotes of a file may be megabytes."""
+    line = _printable(" ".join(message.split("\n")))
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST // 2]} […] {line[-_LONGEST // 2 :]}"
 
 
 def _is_number(text: str) -> bool:
@@ -252,5 +300,6 @@ def _is_number(text: str) -> bool:
 
 
 def _printable(text: str) -> str:
-    """Return text with bytes that are not characters (in a file's name) spelled out, so that it can be printed."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    """Return text with what cannot or must not be printed spelled out: bytes that are no characters (in a file's name),
+    and characters by which a stranger's file would steer the terminal or turn the direction of reading."""
+    return _STEERING.sub(lambda found: repr(found[0])[1:-1], text).encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,5 +1,7 @@
 """`sertool evaluate`: how well a model hears emotion, and how much better speech sounds after it, at stated SNRs."""
 
+import contextlib
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -7,10 +9,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sertool.cli import console
+from sertool.cli.mixing_options import (
+    Babble,
+    BabbleSplit,
+    CleanReference,
+    LevelChoice,
+    Rir,
+    SpeechLevel,
+    Talkers,
+    read_babble,
+    read_rooms,
+)
 from sertool.core.errors import InputError
 
 if TYPE_CHECKING:
     from sertool.core.corpus.manifest import Manifest
+    from sertool.core.evaluation.by_snr import Evaluation
+    from sertool.core.evaluation.journal import Journal
     from sertool.core.evaluation.protocol import Protocol
     from sertool.core.evaluation.results import Results
 
@@ -70,7 +85,13 @@ def evaluate(
     model: Model = None,
     noise: Noise = None,
     kind: Kinds = None,
+    babble: Babble = None,
+    babble_split: BabbleSplit = None,
+    talkers: Talkers = None,
     snr: Snrs = None,
+    speech_level: SpeechLevel = LevelChoice.UTTERANCE,
+    rir: Rir = None,
+    clean_reference: CleanReference = None,
     split: Split = "test",
     seed: Seed = 0,
     workers: Workers = None,
@@ -90,12 +111,20 @@ def evaluate(
 
     Every utterance gets one noise, the same at every SNR, whatever the number of workers. A noisy manifest, as
     sertool mix-noise writes it, is evaluated as it is.
+
+    With --rir mixtures sound in rooms, speech and noise from different places: the SNR is that of the reverberant
+    speech, and the clean condition stays without room.
+
+    With --output or --predictions, an evaluation that was interrupted and is run again goes on.
     """
     from sertool.core.engine import default_workers
     from sertool.core.evaluation.by_snr import prepare_evaluation
 
-    _refuse_existing(output, predictions, overwrite=overwrite)
-    corpus, noise = _corpus(manifest, noise)
+    outputs = [path for path in (output, predictions) if path is not None]
+    if not outputs:
+        console.if_interrupted("nothing was kept; with --output FILE an evaluation goes on when it is run again")
+    _refuse_existing(outputs, overwrite=overwrite)
+    corpus, noise = _corpus(manifest, noise, babble)
     protocol = _protocol(
         corpus,
         noise,
@@ -108,18 +137,25 @@ def evaluate(
         allow_seen=allow_seen,
         unseen_noise=unseen_noise,
         by_kind=by_kind,
+        speech_level=speech_level.value,
+        babble=read_babble(babble, split=babble_split, talkers=talkers),
+        reverberation=read_rooms(rir, clean_reference),
         device=device,
     )
     workers = workers or default_workers()
     evaluation = prepare_evaluation(corpus, model, protocol, workers=workers)
-    with console.progress(len(evaluation.utterances), "evaluating") as advance:
-        results = evaluation.run(workers=workers, on_done=lambda: advance(1))
     command = command_line(context)
-    if output is not None:
-        results.write_json(output, command=command)
-    if predictions is not None:
-        results.write_predictions(predictions)
-    _print_json(results, command) if as_json else _print_tables(results)
+    with _journal(evaluation, outputs, overwrite=overwrite) as journal:
+        with console.progress(len(evaluation.utterances), "evaluating") as advance:
+            advance(len(journal.rows) if journal else 0)
+            results = evaluation.run(workers=workers, on_done=lambda: advance(1), journal=journal)
+        if journal:
+            journal.begin_writing()
+        if predictions is not None:
+            results.write_predictions(predictions)
+        if output is not None:
+            results.write_json(output, command=command)
+        _print_json(results, command) if as_json else _print_tables(results)
     if results.failures:
         console.list_failures(results.failures, total=len(evaluation.utterances))
         raise typer.Exit(console.SOME_FAILED)
@@ -141,13 +177,38 @@ def command_line(context: typer.Context) -> list[str]:
     return words
 
 
-def _refuse_existing(*paths: Path | None, overwrite: bool) -> None:
-    for path in paths:
-        if path is not None and path.exists() and not overwrite:
+def _refuse_existing(outputs: list[Path], *, overwrite: bool) -> None:
+    from sertool.core.evaluation.journal import had_begun_writing, journal_beside
+
+    # A process that was killed between the first of its outputs and the last has left files of its own.
+    if overwrite or not outputs or had_begun_writing(journal_beside(outputs[0])):
+        return
+    for path in outputs:
+        if path.exists():
             raise InputError(f"{path}: exists already: move it, choose another name, or say --overwrite")
 
 
-def _corpus(manifest: Path | None, noise: Path | None) -> "tuple[Manifest, Path | None]":
+@contextlib.contextmanager
+def _journal(evaluation: "Evaluation", outputs: list[Path], *, overwrite: bool) -> "Iterator[Journal | None]":
+    """Keep a journal beside the first output; without outputs there is none."""
+    from sertool.core.evaluation.journal import journal_beside, open_journal
+    from sertool.core.writing import remove_leftovers
+
+    if not outputs:
+        yield None
+        return
+    with open_journal(journal_beside(outputs[0]), evaluation.inputs) as journal:
+        _refuse_existing(outputs, overwrite=overwrite or journal.writing)
+        if journal.of_other_inputs:
+            console.note(f"{outputs[0]}: an evaluation of other inputs was begun for it; this one begins anew")
+        elif journal.rows:
+            console.note(f"going on: {len(journal.rows)} of {len(evaluation.utterances)} utterances are judged already")
+        yield journal
+        for folder in {path.parent for path in outputs}:
+            remove_leftovers(folder)
+
+
+def _corpus(manifest: Path | None, noise: Path | None, babble: Path | None) -> "tuple[Manifest, Path | None]":
     """Return the manifest named and the noise named; without a manifest the sample corpus, and its noise if need be."""
     from sertool.core.corpus.manifest import Manifest
 
@@ -155,7 +216,7 @@ def _corpus(manifest: Path | None, noise: Path | None) -> "tuple[Manifest, Path 
         return Manifest.read(manifest), noise
     from sertool.core.corpus.sample import sample_manifest, sample_noise
 
-    return Manifest.read(sample_manifest()), noise or sample_noise("unseen")
+    return Manifest.read(sample_manifest()), noise or (sample_noise("unseen") if babble is None else None)
 
 
 def _protocol(
@@ -171,7 +232,8 @@ def _protocol(
     if snrs:
         choice = parse_snr(snrs, allow_clean=True)
     elif not is_noisy(corpus):
-        choice = parse_snr(["clean"] if noise is None else ["clean", "0"], allow_clean=True)
+        mixes = noise is not None or settings["babble"] is not None
+        choice = parse_snr(["clean", "0"] if mixes else ["clean"], allow_clean=True)
     # The sample corpus has noise at hand, which only an SNR calls for.
     noise_set = None if noise is None else NoiseSet.read(noise, kinds=kinds or None)
     return Protocol(snr=choice, noise=noise_set, **settings)

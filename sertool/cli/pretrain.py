@@ -64,6 +64,6 @@ def pretrain(
         **common_flags(noise, snr, epochs, batch_size, learning_rate, seed, device),
     }
     resolved = read_recipe(find_recipe(recipe), merge(flags, setting), base=DENOISE)
-    if resolved.noise.source is None:
+    if resolved.noise.source is None and resolved.noise.babble is None:
         raise InputError("denoising needs noise, and none was named; expected a folder or manifest: add --noise DIR")
     run_training(resolved, output, overwrite=overwrite, bar=TrainingBar(as_json, "pre-training"))

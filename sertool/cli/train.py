@@ -45,7 +45,7 @@ def train(
         str | None, typer.Option("--encoder", help="compact (new weights), or a run whose encoder is taken over.")
     ] = None,
     schedule: Annotated[
-        str | None, typer.Option("--schedule", help="at-once, heads-then-all, cascade, or a YAML file of stages.")
+        str | None, typer.Option("--schedule", help="auto, at-once, heads-then-all, cascade, or a YAML file of stages.")
     ] = None,
     attribute: Annotated[
         list[str] | None, typer.Option("--attribute", help="Estimate arousal, dominance or valence too; repeatable.")
@@ -120,7 +120,7 @@ def merge(flags: dict[str, Any], settings: list[str] | None) -> dict[str, Any]:
             )
         try:
             merged[name.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError) as error:  # a date in a 13th month is a ValueError
             raise InputError(
                 f"--set {text}: '{value}' is not YAML; expected a number, word or [list]: quote it"
             ) from error
@@ -140,7 +140,8 @@ def with_sample(recipe: Any) -> Any:
     from sertool.core.corpus.sample import sample_manifest, sample_noise
 
     console.note("no manifest given: training on the built-in sample corpus (synthetic voices, not for claims)")
-    noise = recipe.noise.model_copy(update={"source": recipe.noise.source or str(sample_noise("seen"))})
+    source = recipe.noise.source or (None if recipe.noise.babble else str(sample_noise("seen")))
+    noise = recipe.noise.model_copy(update={"source": source})
     data = recipe.data.model_copy(update={"manifests": (str(sample_manifest()),)})
     return recipe.model_copy(update={"data": data, "noise": noise})
 
@@ -155,6 +156,8 @@ def run_training(recipe: Any, folder: Path, *, overwrite: bool, bar: "TrainingBa
     """Train, then print where the run lies and how good it is; of several processes only the first one speaks."""
     from sertool.core.training.loop import train_run
 
+    if overwrite:
+        console.if_interrupted("run the same command again, without --overwrite, to go on")
     try:
         run = train_run(recipe, folder, overwrite=overwrite, reporter=bar)
     finally:

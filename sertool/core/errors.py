@@ -13,3 +13,7 @@ class InputError(SertoolError):
 
 class AudioError(InputError):
     """A file that cannot be used as audio."""
+
+
+class OutputError(SertoolError):
+    """A file that cannot be written: the disk is full, or the folder refuses."""

@@ -27,6 +27,22 @@ def test_messages_go_to_stderr_in_one_line(capfd):
     assert captured.err.splitlines() == ["a b", "warning: [red]c[/red] " + "long" * 100, "caf\\udce9.wav"]
 
 
+def test_what_a_file_says_does_not_steer_the_terminal(capfd):
+    console.note("clear\x1b[2J title\x1b]0;x\x07 back\r bell\x07 c1\x9b turn\u202e \u2028 é")
+    console.table(["cell"], [["red\x1b[31m\n"]])
+    captured = capfd.readouterr()
+    assert captured.err == (
+        "clear\\x1b[2J title\\x1b]0;x\\x07 back\\r bell\\x07 c1\\x9b turn\\u202e \\u2028 é\n"
+    )
+    assert captured.out.splitlines()[1] == "red\\x1b[31m\\n"
+
+
+def test_a_message_that_quotes_a_giant_field_keeps_its_two_ends(capfd):
+    console.note(f"a.csv: '{'x' * 1_000_000}' is no number: correct it")
+    line = capfd.readouterr().err
+    assert line.startswith("a.csv: 'xxx") and line.endswith("xxx' is no number: correct it\n") and len(line) < 5000
+
+
 def test_a_table_away_from_a_terminal_keeps_every_cell_whole(capfd):
     path = "/very" * 60 + "/long.wav"
     console.table(["file", "F1"], [[path, 0.5], ["b", None], ["c", "12.25"]])

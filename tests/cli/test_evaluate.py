@@ -141,3 +141,35 @@ def test_noise_and_labels_that_are_missing(sertool, place, assert_one_line):
     assert_one_line(sertool("evaluate", "metadata.csv", "--model", "tiny", "--kind", "rain"), "--noise")
     pd.read_csv(place / "metadata.csv").drop(columns="emotion").to_csv(place / "metadata.csv", index=False)
     assert_one_line(sertool(*CALL, "--snr", "0"), "no column 'emotion'")
+
+
+def test_babble_rooms_and_active_levels_are_options(sertool, place, talkers, room_folder):
+    more = ("--babble", talkers, "--talkers", "3", "--rir", room_folder, "--speech-level", "active")
+    result = sertool(*CALL, *more, "--no-speech-metrics", "--json")
+    assert result.exit_code == 0, result.stderr
+    origin, *conditions = map(json.loads, result.stdout.splitlines())
+    assert origin["noise"]["kinds"] == ["hiss", "babble"] and origin["noise"]["speech_level"] == "active"
+    assert origin["noise"]["babble"]["talkers"] == 3 and origin["noise"]["clean_reference"] == "dry"
+    assert [one["condition"] for one in conditions] == ["clean", "0 dB"]
+
+
+def test_babble_alone_is_noise_enough(sertool, place, talkers):
+    call = ("evaluate", "metadata.csv", "--model", "tiny", "--workers", "1", "--babble", talkers, "--json")
+    result = sertool(*call, "--no-speech-metrics")
+    assert result.exit_code == 0, result.stderr
+    origin, *conditions = map(json.loads, result.stdout.splitlines())
+    assert origin["noise"]["kinds"] == ["babble"] and [one["condition"] for one in conditions] == ["clean", "0 dB"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--rir", "ROOMS", "--snr", "clean"), "there are rooms but nothing is mixed"),
+        (("--talkers", "3"), "--talkers says nothing without --babble"),
+        (("--clean-reference", "early"), "--clean-reference says nothing without --rir"),
+        (("--babble", "metadata.csv"), "speech of 1 talkers; expected 6"),
+        (("--rir", "noise"), "room 'hiss' has no response for noise"),
+    ],
+)
+def test_wrong_babble_and_rooms_end_in_one_line(sertool, place, room_folder, assert_one_line, arguments, told):
+    assert_one_line(sertool(*CALL, *(room_folder if word == "ROOMS" else word for word in arguments)), told)

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from threadpoolctl import threadpool_limits
 
 from sertool.core.corpus.manifest import Manifest
 from sertool.core.corpus.mixing import Mixer, SilentNoiseError
+from sertool.core.corpus.splits import check_disjoint
 from sertool.core.engine import map_tasks
 from sertool.core.errors import InputError
+from sertool.core.evaluation.journal import Journal, digest_inputs
 from sertool.core.evaluation.leaks import find_seen, refuse_heard_noise, refuse_seen, run_of
 from sertool.core.evaluation.protocol import Protocol, check_noise
 from sertool.core.evaluation.provenance import describe
@@ -43,40 +46,51 @@ class Evaluation:
     provenance: dict[str, Any]
     notes: tuple[str, ...]
 
-    def run(self, *, workers: int = 1, on_done: Callable[[], None] | None = None) -> Results:
+    @cached_property
+    def inputs(self) -> str:
+        """Digest of all that decides the outcomes, by which a journal knows its evaluation."""
+        return digest_inputs(self.protocol, self.utterances, self.provenance)
+
+    def run(
+        self, *, workers: int = 1, on_done: Callable[[], None] | None = None, journal: Journal | None = None
+    ) -> Results:
         """Judge every utterance, each by itself, and score; the numbers do not depend on the worker count.
 
         Args:
             workers: processes; each loads the model once.
             on_done: called whenever an utterance is done with.
+            journal: what has been judged before, and where to note what is judged now, see `open_journal`.
 
         Raises:
+            OutputError: the journal cannot be written, as on a full disk.
             InputError: not one utterance could be judged.
             SilentNoiseError: nothing in the noise is audible.
         """
         protocol = self.protocol
-        mixer = Mixer(protocol.noise, protocol.snr, protocol.seed) if protocol.noise is not None else None
+        judged = {} if journal is None else dict(journal.rows)
+        pending = [place for place in range(len(self.utterances)) if place not in judged]
+        mixer = protocol.mixer()
         outcomes = map_tasks(
             judge_utterance,
-            self.utterances,
-            workers=min(workers, len(self.utterances)),
+            [self.utterances[place] for place in pending],
+            workers=max(1, min(workers, len(pending))),
             describe=lambda utterance: utterance.file,
             on_done=None if on_done is None else lambda _: on_done(),
             setup=_prepare,
             setup_args=(self.model, protocol, mixer, self.subject.measures),
         )
-        rows, failures = [], []
+        failures = []
         with _single_thread(), contextlib.closing(outcomes):
-            for outcome in outcomes:
+            for place, outcome in zip(pending, outcomes, strict=True):
                 if isinstance(outcome.error, SilentNoiseError):
                     raise outcome.error
                 if outcome.error is not None:
                     failures.append(str(outcome.error))
                 else:
-                    rows += outcome.value
-        if not rows:
+                    judged[place] = outcome.value if journal is None else journal.record(place, outcome.value)
+        if not judged:
             raise InputError(f"none of the {len(failures)} utterances could be evaluated; the first: {failures[0]}")
-        table = tabulate(rows)
+        table = tabulate([row for place in sorted(judged) for row in judged[place]])
         conditions = score_conditions(table, self.subject)
         return Results(
             provenance=self.provenance | {"failed": len(failures)},
@@ -119,12 +133,13 @@ def prepare_evaluation(
         workers: processes that may look for seen audio.
 
     Raises:
-        InputError: the manifest lacks a column or split, the SNRs or the noise do not fit it, the model does not know
-            a category, has learned from a test utterance, or was trained with the test noise.
+        InputError: the manifest lacks a column or split, or has a speaker in two; the SNRs or the noise do not fit it;
+            the model does not know a category, has learned from a test utterance, or was trained with the test noise.
     """
     protocol = protocol or Protocol()
     if not isinstance(manifest, Manifest):
         manifest = Manifest.read(manifest)
+    check_disjoint(manifest)
     check_noise(protocol, manifest)
     recognizer = load(model, protocol.device)
     config = recognizer.model.config
@@ -140,7 +155,7 @@ def prepare_evaluation(
     run = run_of(recognizer)
     utterances = list_utterances(chosen, config)
     if protocol.unseen_noise:
-        refuse_heard_noise(protocol.noise, run)
+        refuse_heard_noise(protocol.noise, run, babble=protocol.babble, workers=workers)
     seen = find_seen(utterances, run.seen_audio, workers=workers) if run else None
     if seen and not protocol.allow_seen:
         refuse_seen(seen, len(utterances))

@@ -1,7 +1,6 @@
 """What an evaluation found: a table of outcomes, one row an utterance and condition, and the scores drawn from it."""
 
 import json
-import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from sertool.core.corpus.snr import snr_text
-from sertool.core.errors import InputError
 from sertool.core.metrics.emotion import category_scores, ccc
+from sertool.core.writing import write_text
 
 FORMAT = "sertool-evaluation-1"
 CLEAN = "clean"
@@ -69,18 +68,18 @@ class Results:
         """Write the document whole or not at all.
 
         Raises:
-            InputError: the file cannot be written.
+            OutputError: the file cannot be written.
         """
         text = json.dumps(self.document(**more), indent=1, ensure_ascii=False, allow_nan=False)
-        _write_text(Path(path), _NUMBERS.sub(lambda found: " ".join(found[0].split()), text) + "\n")
+        write_text(path, _NUMBERS.sub(lambda found: " ".join(found[0].split()), text) + "\n")
 
     def write_predictions(self, path: Path | str) -> None:
         """Write the table of outcomes as CSV, whole or not at all.
 
         Raises:
-            InputError: the file cannot be written.
+            OutputError: the file cannot be written.
         """
-        _write_text(Path(path), self.table.to_csv(index=False, lineterminator="\n"))
+        write_text(path, self.table.to_csv(index=False, lineterminator="\n"))
 
 
 def tabulate(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
@@ -205,17 +204,3 @@ def _snr_of(part: pd.DataFrame) -> float | None:
 def _loudness(part: pd.DataFrame) -> float:
     snr_db = _snr_of(part)
     return float("-inf") if snr_db is None else -snr_db
-
-
-def _write_text(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"{path}: cannot be written ({reason}): check the folder and its rights") from error

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sertool.core.writing import write_text
+
 if TYPE_CHECKING:
     from sertool.core.training.inputs import Inputs
     from sertool.core.training.recipe import Recipe
@@ -47,4 +49,4 @@ def write_card(run: "Run", recipe: "Recipe", inputs: "Inputs", summary: dict[str
         "Labels of acted speech are not feelings.",
         "",
     ]
-    (run.folder / "README.md").write_text("\n".join(lines), encoding="utf-8")
+    write_text(run.folder / "README.md", "\n".join(lines))

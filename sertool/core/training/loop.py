@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from sertool.core.training.interrupt import StopFlag, finish_update_on_interrupt
 from sertool.core.training.losses import ccc_gradient
 from sertool.core.training.recipe import Recipe
 from sertool.core.training.reporter import Reporter, Silent
-from sertool.core.training.run import Run, begin_run, finish_run, open_run, write_seen
+from sertool.core.training.run import Run, begin_run, finish_run, open_run, tidy_run, write_seen
 from sertool.core.training.schedule import freeze_for
 from sertool.core.training.setup import (
     build_model,
@@ -33,6 +33,7 @@ from sertool.core.training.setup import (
 )
 from sertool.core.training.state import load_state, read_counters, save_state
 from sertool.core.training.validation import validate
+from sertool.core.writing import sole_process
 
 
 def train_run(recipe: Recipe, folder: Path | str, *, overwrite: bool = False, reporter: Reporter | None = None) -> Run:
@@ -48,7 +49,9 @@ def train_run(recipe: Recipe, folder: Path | str, *, overwrite: bool = False, re
         The finished run; at once if it was finished before.
 
     Raises:
-        InputError: the recipe's inputs cannot be used, or the folder holds something else.
+        InputError: the recipe's inputs cannot be used, the folder holds something else, or another process is at work
+            there.
+        OutputError: the run cannot be written, as on a full disk; what was saved before is still there to go on from.
         SertoolError: the loss stopped being a number.
         KeyboardInterrupt: stopped by Ctrl-C, after the state was saved.
     """
@@ -59,8 +62,17 @@ def train_run(recipe: Recipe, folder: Path | str, *, overwrite: bool = False, re
     reporter = reporter if reporter and accelerator.is_main_process else Silent()
     for line in inputs.notes:
         reporter.note(line)
+    with sole_process(folder) if accelerator.is_main_process else nullcontext():
+        return _train_in(folder, recipe, inputs, accelerator, reporter, overwrite=overwrite)
+
+
+def _train_in(
+    folder: Path, recipe: Recipe, inputs: Inputs, accelerator: Accelerator, reporter: Reporter, *, overwrite: bool
+) -> Run:
+    """Train in a folder in which no other run's process works."""
     if accelerator.is_main_process:
         run = begin_run(folder, recipe, inputs.identity, _about(inputs), overwrite=overwrite)
+        tidy_run(run)
         if not run.finished:
             write_seen(folder, inputs.seen_audio)
     accelerator.wait_for_everyone()
@@ -213,7 +225,7 @@ class Training:
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + value.detach()
         if attribute_loss is not None:
-            sums["attribute"] = attribute_loss / self.accelerator.num_processes
+            sums["attribute"] = self.objective.emotion_weight * attribute_loss / self.accelerator.num_processes
         self._step({name: self._sum(value).item() for name, value in sums.items()})
 
     def _step(self, losses: dict[str, float]) -> None:

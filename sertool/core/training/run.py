@@ -1,7 +1,8 @@
 """The run: the folder a training leaves, and what it says of itself."""
 
 import json
-import os
+import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,18 @@ from typing import Any
 from sertool.core.errors import InputError
 from sertool.core.models.storage import CONFIG_NAME, WEIGHTS_NAME
 from sertool.core.training.recipe import Recipe, read_recipe, recipe_text
+from sertool.core.training.state import tidy_state
+from sertool.core.writing import is_leftover, remove_leftovers, write_text
 
 RECORD_NAME = "run.json"
 RECIPE_NAME = "recipe.yaml"
 SEEN_NAME = "seen_audio.txt"
+
+DIGEST = re.compile("[0-9a-f]{32}")
+"""What `audio_digest` makes."""
+
+REMOVING = "being removed"
+"""State of a run whose files are being removed; what is left of it is no run any more."""
 
 HARMLESS = ("device", "tensorboard", "checkpoint_updates", "data.workers")
 """Settings that do not change what is learned: an interrupted run goes on when only these differ."""
@@ -59,7 +68,14 @@ class Run:
                 f"{self.folder}: holds no {SEEN_NAME}; expected the whole run, not its model alone: "
                 "name the run's folder"
             )
-        return frozenset(path.read_text(encoding="utf-8").split())
+        digests = path.read_text(encoding="utf-8", errors="replace").split()
+        odd = next((digest for digest in digests if not DIGEST.fullmatch(digest)), None)
+        if odd is not None:
+            raise InputError(
+                f"{path}: holds {odd[:40]!r}, which is no digest of audio; expected one a line, or nobody could tell a "
+                "leak: restore the file"
+            )
+        return frozenset(digests)
 
     @property
     def noise(self) -> dict[str, Any]:
@@ -81,6 +97,8 @@ def open_run(path: Path | str) -> Run:
         path = path.parent
     model_folder = path if (path / CONFIG_NAME).is_file() else path / "model"
     record = _read_record(path)
+    if record.get("state") == REMOVING:
+        raise InputError(f"{path}: the run was being removed; expected a finished one: train it anew")
     # Whoever names the model/ of an unfinished run wants the best so far.
     if record.get("state") == "unfinished" and not named_model:
         raise InputError(
@@ -110,12 +128,12 @@ def begin_run(
         InputError: the folder holds something else, or a run of other inputs; the message names what differs.
     """
     # Whoever overwrites does not care what a damaged record says.
-    record = {"state": "overwritten"} if overwrite and (folder / RECORD_NAME).is_file() else _read_record(folder)
+    record = {"state": REMOVING} if overwrite and (folder / RECORD_NAME).is_file() else _read_record(folder)
     wanted = {"recipe": recipe.model_dump(mode="json"), "identity": identity}
     differing = _differences(record.get("inputs", {}), wanted) if record else []
-    if not record and folder.exists() and any(folder.iterdir()):
+    if not record and folder.exists() and not all(is_leftover(path) for path in folder.iterdir()):
         raise InputError(f"{folder}: is not empty and holds no run; expected a new or empty folder: choose another one")
-    if record and overwrite:
+    if record.get("state") == REMOVING:
         _remove(folder)
         record = {}
     elif differing:
@@ -128,13 +146,25 @@ def begin_run(
         record = {"state": "unfinished", **about, "inputs": wanted}
         _write_json(folder / RECORD_NAME, record)
     if not (folder / RECIPE_NAME).is_file():
-        _replace(folder / RECIPE_NAME, recipe_text(recipe))
+        write_text(folder / RECIPE_NAME, recipe_text(recipe))
     return Run(folder, folder / "model", record)
+
+
+def tidy_run(run: Run) -> None:
+    """Remove what killed processes left half-written in a run, so that it ends as if they had never been killed.
+
+    Only the one process that holds the folder may, see `sole_process`.
+    """
+    for folder in (run.folder, run.model_folder, run.folder / "last"):
+        remove_leftovers(folder, held=True)
+    for file in run.model_folder.glob(".tmp??????"):  # safetensors' own
+        file.unlink()
+    tidy_state(run.folder / "last")
 
 
 def write_seen(folder: Path, digests: frozenset[str]) -> None:
     """Store digests of the audio learned from, one a line, sorted."""
-    _replace(folder / SEEN_NAME, "".join(f"{digest}\n" for digest in sorted(digests)))
+    write_text(folder / SEEN_NAME, "".join(f"{digest}\n" for digest in sorted(digests)))
 
 
 def finish_run(run: Run, summary: dict[str, Any]) -> None:
@@ -156,12 +186,15 @@ def remove_run(folder: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
+    # Said first, so that a removal cut short is not taken for the run it was.
+    _write_json(folder / RECORD_NAME, {"state": REMOVING})
     for part in ("model", "last", "tensorboard"):
         for file in (folder / part).glob("*"):
             file.unlink()
         if (folder / part).is_dir():
             (folder / part).rmdir()
-    # The record goes last, so that a removal cut short is still known for a run.
+    remove_leftovers(folder, held=True)
+    # The record goes last, so that a removal cut short can be gone on with.
     for name in (RECIPE_NAME, SEEN_NAME, "metrics.jsonl", "README.md", RECORD_NAME):
         (folder / name).unlink(missing_ok=True)
 
@@ -174,15 +207,38 @@ def _read_record(folder: Path) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not JSON ({error}): restore it, or train anew with --overwrite") from error
-    if not isinstance(record, dict):
+    if not _is_record(record):
         raise InputError(f"{path}: holds no record of a run; expected a mapping: restore it, or train anew")
     return record
 
 
+def _is_record(record: Any) -> bool:
+    """Return whether this is a record as we write it, or a part of one."""
+    sections = [record.get(part, {}) for part in ("inputs", "noise", "summary")] if isinstance(record, dict) else [None]
+    if not all(isinstance(section, dict) for section in sections):
+        return False
+    inputs, noise, summary = sections
+    trees = [inputs.get("recipe", {}), inputs.get("identity", {}), summary.get("dev", {})]
+    lists = [noise.get("kinds", []), noise.get("file_digests", [])]
+    if not all(isinstance(tree, dict) for tree in trees) or not all(isinstance(words, list) for words in lists):
+        return False
+    words = all(isinstance(word, str) for words in lists for word in words)
+    numbers = all(isinstance(value, int | float) and math.isfinite(value) for value in summary.get("dev", {}).values())
+    told = bool(summary) or record.get("state") != "finished" or not inputs
+    whole = (not noise or {"kinds", "file_digests"} <= noise.keys()) and (
+        not summary or {"dev", "best_epoch"} <= summary.keys()
+    )
+    return words and numbers and told and whole
+
+
 def _differences(stored: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
-    """Return the dotted names of inputs that differ, harmless ones left out."""
+    """Return the dotted names of inputs that differ, harmless ones left out.
+
+    A setting that did not exist when a run was begun did what is its default now.
+    """
+    defaults = _flat(Recipe().model_dump(mode="json"))
     old, new = (
-        _flat(stored.get("recipe", {})) | stored.get("identity", {}),
+        defaults | _flat(stored.get("recipe", {})) | stored.get("identity", {}),
         _flat(wanted["recipe"]) | wanted["identity"],
     )
     return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name) and name not in HARMLESS)
@@ -199,10 +255,4 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    _replace(path, json.dumps(content, indent=2) + "\n")
-
-
-def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    write_text(path, json.dumps(content, indent=2) + "\n")

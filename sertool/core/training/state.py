@@ -1,16 +1,18 @@
 """Resumable state of a training: tensors as safetensors, counters as JSON; whole or not there at all."""
 
 import json
-import os
+import math
 from pathlib import Path
 from typing import Any
 
 import safetensors
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from sertool.core.errors import InputError
+from sertool.core.models.storage import save_tensors
+from sertool.core.writing import write_text
 
 INDEX_NAME = "state.json"
 
@@ -19,36 +21,39 @@ def save_state(folder: Path, *, model: nn.Module, optimizer: torch.optim.Optimiz
     """Write weights, optimizer state and counters.
 
     The tensors go to new files first; replacing `state.json`, which names them, makes them valid, all at once. The
-    files of the state before are removed last.
+    files of the state before are removed last. Where the state before is of the same update, its files are replaced by
+    equal ones: what an update leads to is the same whenever it is done.
+
+    Raises:
+        OutputError: the state cannot be written; the one before is untouched.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     names = {part: f"{part}-{counters['updates']:08d}.safetensors" for part in ("model", "optimizer")}
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(weights, folder / names["model"])
-    save_file(_optimizer_tensors(optimizer), folder / names["optimizer"])
-    partial = folder / f".{INDEX_NAME}.partial-{os.getpid()}"
-    partial.write_text(json.dumps({"files": names, "counters": counters}, indent=2) + "\n", encoding="utf-8")
-    partial.replace(folder / INDEX_NAME)
-    for file in folder.glob("*.safetensors"):
-        if file.name not in names.values():
-            file.unlink()
+    save_tensors(folder / names["model"], model.state_dict())
+    save_tensors(folder / names["optimizer"], _optimizer_tensors(optimizer))
+    write_text(folder / INDEX_NAME, json.dumps({"files": names, "counters": counters}, indent=2) + "\n")
+    _remove_all_but(names, folder)
+
+
+def tidy_state(folder: Path) -> None:
+    """Remove tensors of another state than the one that is valid: a process killed while saving leaves them.
+
+    Raises:
+        InputError: the state is damaged.
+    """
+    names = _read_index(folder)["files"] if (folder / INDEX_NAME).is_file() else {}
+    _remove_all_but(names, folder)
 
 
 def read_counters(folder: Path) -> dict[str, Any] | None:
     """Return the counters of the state in a folder; None where there is none yet.
 
+    Returns:
+        `updates` and `epochs` done; `sums` of the epoch's losses, by name; `best` score and `best_epoch`, or null.
+
     Raises:
         InputError: the state is damaged.
     """
-    path = folder / INDEX_NAME
-    if not path.is_file():
-        return None
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))["counters"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path}: is damaged ({error}); expected the state of a run: train anew with --overwrite"
-        ) from error
+    return _read_index(folder)["counters"] if (folder / INDEX_NAME).is_file() else None
 
 
 def load_state(folder: Path, *, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -57,7 +62,7 @@ def load_state(folder: Path, *, model: nn.Module, optimizer: torch.optim.Optimiz
     Raises:
         InputError: the state is damaged or of another model.
     """
-    names = json.loads((folder / INDEX_NAME).read_text(encoding="utf-8"))["files"]
+    names = _read_index(folder)["files"]
     try:
         model.load_state_dict(load_file(folder / names["model"]))
         tensors = load_file(folder / names["optimizer"])
@@ -67,17 +72,48 @@ def load_state(folder: Path, *, model: nn.Module, optimizer: torch.optim.Optimiz
             f"{folder}: is damaged ({reason}); expected the state of a run: train anew with --overwrite"
         ) from error
     state = optimizer.state_dict()
+    shapes = [parameter.shape for group in optimizer.param_groups for parameter in group["params"]]
     state["state"] = {}
     for name, tensor in tensors.items():
-        index, key = name.split(".", maxsplit=1)
+        index, _, key = name.partition(".")
+        known = index.isascii() and index.isdigit() and int(index) < len(shapes)
+        fits = known and (not tensor.ndim or tensor.shape == shapes[int(index)])
+        if not fits or not torch.isfinite(tensor).all():
+            raise InputError(
+                f"{folder / names['optimizer']}: is damaged ('{name[:80]}' fits no weight); expected the state of a "
+                "run: train anew with --overwrite"
+            )
         state["state"].setdefault(int(index), {})[key] = tensor
     optimizer.load_state_dict(state)
 
 
+def _read_index(folder: Path) -> dict[str, dict[str, Any]]:
+    path = folder / INDEX_NAME
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+        counters, files = index["counters"], index["files"]
+        whole = [counters["updates"], counters["epochs"], counters["best_epoch"] or 0]
+        finite = all(map(math.isfinite, counters["sums"].values())) and isinstance(counters["best"], float | int | None)
+        scored = (counters["best_epoch"] is None) == (counters["best"] is None) == (counters["epochs"] == 0)
+        if any(type(value) is not int or not 0 <= value < 2**53 for value in whole) or not finite or not scored:
+            raise ValueError("its counters are no numbers that can be gone on from")
+        if not {"model", "optimizer"} == files.keys() or any(Path(name).name != name for name in files.values()):
+            raise ValueError("it does not name its files")
+        return {"files": files, "counters": counters}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        raise InputError(
+            f"{path}: is damaged ({error}); expected the state of a run: train anew with --overwrite"
+        ) from error
+
+
+def _remove_all_but(names: dict[str, str], folder: Path) -> None:
+    # safetensors writes to .tmp and six letters first.
+    for pattern in ("*.safetensors", ".tmp??????"):
+        for file in folder.glob(pattern):
+            if file.name not in names.values():
+                file.unlink()
+
+
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     state = optimizer.state_dict()["state"]
-    return {
-        f"{index}.{key}": value.detach().cpu().contiguous()
-        for index, entries in state.items()
-        for key, value in entries.items()
-    }
+    return {f"{index}.{key}": value for index, entries in state.items() for key, value in entries.items()}

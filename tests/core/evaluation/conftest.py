@@ -65,7 +65,7 @@ def corpus(tmp_path_factory):
         rows.append(
             {
                 "file_name": name,
-                "speaker": f"s{number % 2}",
+                "speaker": f"s{number % 2}" if number < 6 else "s2",
                 "split": "test" if number < 6 else "train",
                 "emotion": CATEGORIES[number % 3],
                 "arousal": 1.0 + number,

@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from sertool.core.errors import InputError
+from sertool.core.errors import OutputError
 from sertool.core.evaluation.results import (
     Results,
     Subject,
@@ -109,5 +109,5 @@ def test_predictions_are_written_as_a_table(tmp_path):
 
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot be written"):
         make_results().write_json(tmp_path / "file" / "results.json")

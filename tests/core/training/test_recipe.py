@@ -92,3 +92,44 @@ def test_every_setting_is_explained():
     assert len(known_keys(Recipe)) > 30
     for section in ("Data", "Noise", "Encoder", "Enhancement", "Optimisation"):
         assert f'class {section}(_Section):\n    """' in source
+
+
+LAUGHS = "a0: &a0 [lol]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 10))
+MERGES = "a0: &a0 {x: 1}\n" + "".join(f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 9)}]}}\n" for i in range(1, 20))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (LAUGHS, "aliases multiply"),
+        (MERGES, "merge keys multiply"),
+        ("tasks: &t [*t]\n", "aliases multiply"),
+        ("[" * 10_000, "is not YAML"),
+        ("seed: " + "9" * 6000, "is not YAML"),
+        ("seed: 2026-13-45\n", "is not YAML"),
+        ("seed: 1\ndata: {max_s: 3, max_s: 4}\n", "the key 'max_s' stands there twice"),
+        ("seed: !!python/object/apply:os.system ['true']\n", "is not YAML"),
+        ("# " + "x" * 2_000_000, "is larger than a recipe can be"),
+        ("? [a]\n: 1\n", "is not YAML"),
+        ("x" * 1000 + ": 1\n", "unknown key"),
+        ("noise: {snr_db: 1" + "0" * 400 + "}\n", "a ratio in dB"),
+        ("optimisation: {learning_rate: .inf}\n", "learning_rate"),
+        ("data: {max_s: 1e300}\n", "max_s"),
+        ("enhancement: {crop_s: 1e300}\n", "crop_s"),
+        ("emotion: {hidden: 1000000000}\n", "hidden"),
+        ("emotion: {categories: [anger, anger]}\n", "stands there twice"),
+        ("encoder: {compact: {kernel: 4}}\n", "odd"),
+        ("encoder: {compact: {dim: 8192, layers: 48}}\n", "million weights; at most 500"),
+        ("optimisation: {epochs: 10000000000}\n", "epochs"),
+    ],
+)
+def test_a_hostile_recipe_is_refused_in_one_short_line(tmp_path, text, words):
+    (tmp_path / "r.yaml").write_text(text)
+    with pytest.raises(InputError, match=words) as caught:
+        read_recipe(tmp_path / "r.yaml")
+    assert len(str(caught.value)) < 1000
+
+
+def test_an_alias_used_in_reason_is_followed(tmp_path):
+    (tmp_path / "r.yaml").write_text("noise: {snr_db: &s [0, 5], dev_snr_db: *s}\n")
+    assert read_recipe(tmp_path / "r.yaml").noise.dev_snr_db == ("0", "5")
