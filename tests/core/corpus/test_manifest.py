@@ -222,7 +222,7 @@ def test_a_large_manifest_is_read_without_an_object_a_row(tmp_path):
 
 @pytest.mark.parametrize("name", [".", "/", "folder/", "folder/.", "./"])
 def test_a_file_name_without_a_name_is_refused(tmp_path, name):
-    with pytest.raises(InputError, match="row 2: file_name is '.*'; expected the path of a file"):
+    with pytest.raises(InputError, match=r"row 2: file_name is '.*'; expected the path of a file"):
         Manifest.read(written(tmp_path, f"file_name\na.wav\n{name}\n"))
 
 

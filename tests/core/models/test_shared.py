@@ -51,16 +51,6 @@ def test_alone_and_in_a_padded_batch_agree_to_1e_5(batch, layer_sum):
             torch.testing.assert_close(enhanced[row, :length], model.enhance(*one)[0], **close)
 
 
-def test_hidden_states_at_50_hz_one_more_than_layers_in_training_and_evaluation(batch):
-    model = make()
-    for training in (True, False):
-        model.train(training)
-        output = model.encoder(*batch)
-        assert len(output.hidden_states) == model.encoder.num_states == 5
-        assert {state.shape for state in output.hidden_states} == {(5, 51, 24)}
-        assert output.frame_lengths.tolist() == [51, 25, 14, 1, 1]
-
-
 def test_prediction_does_not_depend_on_level_and_enhancement_keeps_it(batch):
     model, (waveform, lengths) = make(), batch
     with torch.inference_mode():
@@ -150,17 +140,6 @@ def test_missing_and_damaged_weights_are_named(tmp_path):
         SharedModel.from_pretrained(tmp_path)
 
 
-def test_the_published_sizes_of_the_enhancement_head():
-    from sertool.core.models.enhancement_head import EnhancementHead
-
-    head = EnhancementHead(1024, EnhancementConfig(projection=256, hidden=256))
-    assert sum(p.numel() for p in head.parameters()) == pytest.approx(3.0e6, rel=0.02)
-
-
-def test_the_compact_encoder_has_a_few_million_parameters():
-    assert 1.5e6 < sum(p.numel() for p in SharedModel(SharedConfig()).encoder.parameters()) < 5e6
-
-
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_not_numbers_are_refused(tmp_path, value):
     model = make()
@@ -174,7 +153,7 @@ def test_weights_that_are_not_numbers_are_refused(tmp_path, value):
 def test_weights_of_another_type_are_refused(tmp_path):
     model = make()
     model.double().save_pretrained(tmp_path)
-    with pytest.raises(InputError, match="does not fit config.json"):
+    with pytest.raises(InputError, match=r"does not fit config\.json"):
         SharedModel.from_pretrained(tmp_path)
 
 

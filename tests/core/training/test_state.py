@@ -10,7 +10,7 @@ import torch
 from sertool.core.errors import InputError, OutputError
 from sertool.core.training.state import load_state, read_counters, save_state, tidy_state
 
-COUNTERS = {"updates": 7, "epochs": 1, "sums": {"l1": 0.1 + 0.2}, "best": None, "best_epoch": None}
+COUNTERS = {"updates": 7, "epochs": 0, "sums": {"l1": 0.1 + 0.2}, "best": None, "best_epoch": None}
 
 
 def make(seed):
