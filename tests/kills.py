@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 import soundfile
+from kills_mended import FAULTS_MENDED
 
 # All that commands load later, loaded before they are forked.
 import sertool.core.evaluation.by_snr
@@ -361,6 +362,7 @@ def main() -> int:
         "kills": sum(tally["kills"] for tally in tallies.values()),
         "files_compared": sum(tally["files_compared"] for tally in tallies.values()),
         "faults": faults,
+        "faults_found_and_mended": FAULTS_MENDED,
         "commands": tallies,
     }
     text = json.dumps(document, indent=1) + "\n"

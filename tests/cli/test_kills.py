@@ -28,3 +28,6 @@ def test_killed_and_run_again_it_ends_with_the_same_bytes(tmp_path, name, kills)
     assert told["faults"] == 0 and tally["faults"] == []
     assert tally["kills"] >= kills and tally["ends"] >= 1 and tally["files_compared"] >= 2
     assert str(tmp_path) not in json.dumps(told)
+    for fault in told["faults_found_and_mended"]:
+        file, _, test = fault["test"].partition("::")
+        assert f"def {test}(" in (SCRIPT.parents[1] / file).read_text(encoding="utf-8"), fault["test"]

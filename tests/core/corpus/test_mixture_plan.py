@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -108,6 +109,26 @@ def test_files_written_but_not_yet_noted_are_deleted_too(tmp_path):
     make_mixtures(open_plan(_request(tmp_path), out))
     (out / "mix.jsonl").write_text("")
     open_plan(_request(tmp_path, seed=5), out, overwrite=True)
+    assert not list(out.rglob("*.flac"))
+
+
+def test_a_deletion_cut_short_leaves_no_manifest(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    make_mixtures(open_plan(_request(tmp_path), out))
+    assert (out / "metadata.csv").is_file()
+    other, unlink = _request(tmp_path, seed=5), Path.unlink
+
+    def killed_at_the_first_audio(path, missing_ok=False):
+        if path.suffix == ".flac":
+            raise KeyboardInterrupt
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", killed_at_the_first_audio)
+    with pytest.raises(KeyboardInterrupt):
+        open_plan(other, out, overwrite=True)
+    monkeypatch.undo()
+    assert not (out / "metadata.csv").exists() and list(out.rglob("*.flac"))
+    open_plan(other, out, overwrite=True)
     assert not list(out.rglob("*.flac"))
 
 
