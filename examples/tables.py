@@ -1,10 +1,10 @@
 """Write the README's result tables from the JSON in examples/results: `python examples/tables.py`."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-BEGIN, END = "<!-- results: written by examples/tables.py -->\n", "<!-- end of results -->"
 
 CORPORA = {"ravdess": "RAVDESS, fold 0, 8 classes", "emodb": "EmoDB, test speakers 03 and 08, 7 classes"}
 ROWS = {
@@ -15,8 +15,8 @@ ROWS = {
 MEASURES = {"pesq_wb": ("PESQ-WB", 2), "stoi": ("STOI", 3), "si_sdr": ("SI-SDR, dB", 1)}
 
 
-def tables(results: Path) -> str:
-    """Return the Markdown of all tables whose JSON is there."""
+def scores(results: Path) -> str:
+    """Return the tables of emotion and speech quality by SNR of the corpora whose JSON is there."""
     parts = []
     for corpus, title in CORPORA.items():
         documents = {row: _read(results / f"{corpus}-{row}.json") for row in ROWS}
@@ -26,6 +26,68 @@ def tables(results: Path) -> str:
         if "joint" in documents:
             parts.append(_speech_table(title, documents["joint"]))
     return "\n".join(parts)
+
+
+def votes(results: Path) -> str:
+    """Return the table of what CREMA-D's annotators heard and saw."""
+    channels = json.loads((results / "crema-d-votes.json").read_text(encoding="utf-8"))["channels"]
+    rows: dict[str, Callable[[dict], str]] = {
+        "clips": lambda one: f"{one['clips']}",
+        "votes a clip: fewest / median / most": lambda one: " / ".join(
+            f"{n:g}" for n in one["votes_per_clip"].values()
+        ),
+        "clips on which two categories tie": lambda one: f"{one['ties']}",
+        "votes for the intended emotion": lambda one: f"{one['recognition']['of_votes']:.1%}",
+        "the same in Cao et al. 2014": lambda one: f"{one['recognition']['published']:.1%}",
+        "clips most often taken for the intended emotion": lambda one: f"{one['recognition']['of_clips']:.1%}",
+        "entropy of a clip's votes, mean, bits": lambda one: f"{one['mean_entropy_bits']:.2f}",
+        "Fleiss' kappa": lambda one: _short(one["fleiss_kappa"]),
+    }
+    lines = [f"| | {' | '.join(channels)} |", f"|---|{'---|' * len(channels)}"]
+    lines += [f"| {name} | {' | '.join(map(cell, channels.values()))} |" for name, cell in rows.items()]
+    return "\n".join([*lines, ""])
+
+
+def robustness(results: Path) -> str:
+    """Return the tables of kills survived, mutants tried, and memory for an hour of audio."""
+    kills, hostile, memory = (
+        json.loads((results / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("kills", "hostile-files", "enhance-memory")
+    )
+    lines = [f"Killed with SIGKILL {kills['kills']} times, run again, and compared byte by byte:", ""]
+    lines += ["| | kills | files compared | that differed or were lost |", "|---|---|---|---|"]
+    for name, tally in kills["commands"].items():
+        lines.append(f"| `{name}` | {tally['kills']} | {tally['files_compared']} | {len(tally['faults'])} |")
+    lines += [
+        "",
+        f"{hostile['mutants']} mutated files given to every command that reads such files, {hostile['calls']} calls:",
+        "",
+    ]
+    lines += ["| | mutants | calls | read | refused | faults | longest, s |", "|---|---|---|---|---|---|---|"]
+    for name, tally in hostile["formats"].items():
+        calls = tally["commands"].values()
+        accepted, refused, faults = (
+            sum(sum(call[key] for key in keys) for call in calls)
+            for keys in (("accepted",), ("partly", "refused"), ("faults",))
+        )
+        longest = max(call["longest_s"] for call in calls)
+        total = sum(call["calls"] for call in calls)
+        lines.append(f"| {name} | {tally['mutants']} | {total} | {accepted} | {refused} | {faults} | {longest:g} |")
+    lines += ["", "An hour of noisy speech through `sertool enhance`:", ""]
+    lines += ["| | peak memory | real-time factor |", "|---|---|---|"]
+    for one in memory["conditions"]:
+        name = f"{one['rate'] / 1000:g} kHz, {one['channels']} channel{'s' * (one['channels'] > 1)}"
+        lines.append(f"| {name} | {one['peak_rss_mb']:.0f} MB | {one['real_time_factor']:.3f} |")
+    return "\n".join([*lines, ""])
+
+
+SECTIONS = {"results": scores, "votes": votes, "robustness": robustness}
+"""What stands between the README's marks of each name."""
+
+
+def marks(name: str) -> tuple[str, str]:
+    """Return the lines between which a section's tables stand in the README."""
+    return f"<!-- {name}: written by examples/tables.py -->\n", f"<!-- end of {name} -->"
 
 
 def _emotion_table(title: str, documents: dict[str, dict]) -> str:
@@ -63,9 +125,11 @@ def _short(value: float | None) -> str:
 def write(readme: Path, results: Path) -> None:
     """Put the tables between the README's marks."""
     text = readme.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    readme.write_text(f"{before}{BEGIN}{tables(results)}{END}{after}", encoding="utf-8")
+    for name, tables in SECTIONS.items():
+        begin, end = marks(name)
+        before, rest = text.split(begin)
+        text = f"{before}{begin}{tables(results)}{end}{rest.split(end)[1]}"
+    readme.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
     grid = Table(title=title, box=None, pad_edge=False, title_justify="left", header_style="bold")
     for index, name in enumerate(columns):
         numeric = all(row[index] is None or _is_number(row[index]) for row in rows)
-        grid.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        grid.add_column(Text(_printable(name)), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         grid.add_row(*(Text("–" if cell is None else cell) for cell in row))
     # Rich takes a stdout that is no terminal for one of 80 columns.

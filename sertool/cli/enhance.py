@@ -1,5 +1,6 @@
 """`sertool enhance`: noisy files in, enhanced files out."""
 
+import contextlib
 import shutil
 import sys
 import tempfile
@@ -139,8 +140,9 @@ def _work(jobs: list[Job], *, model: str | None, device: str, workers: int, as_j
 
     setup_args = (str(model or find_run(enhances=True)), device)
     failures = []
-    with console.progress(len(jobs), "enhancing") as advance:
-        for outcome in map_tasks(enhance_file, jobs, workers=workers, setup=load, setup_args=setup_args):
+    outcomes = map_tasks(enhance_file, jobs, workers=workers, setup=load, setup_args=setup_args)
+    with contextlib.closing(outcomes), console.progress(len(jobs), "enhancing") as advance:
+        for outcome in outcomes:
             advance()
             if outcome.error is None:
                 console.json_line(outcome.value) if as_json else console.result(outcome.value["output"])

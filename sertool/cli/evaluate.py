@@ -123,7 +123,7 @@ def evaluate(
     outputs = [path for path in (output, predictions) if path is not None]
     if not outputs:
         console.if_interrupted("nothing was kept; with --output FILE an evaluation goes on when it is run again")
-    _refuse_existing(outputs, overwrite=overwrite)
+    _refuse_existing(outputs, overwrite=overwrite or _had_begun_writing(outputs))
     corpus, noise = _corpus(manifest, noise, babble)
     protocol = _protocol(
         corpus,
@@ -177,14 +177,16 @@ def command_line(context: typer.Context) -> list[str]:
     return words
 
 
-def _refuse_existing(outputs: list[Path], *, overwrite: bool) -> None:
+def _had_begun_writing(outputs: list[Path]) -> bool:
+    """Return whether a process that was killed between the first of these outputs and the last has left its own."""
     from sertool.core.evaluation.journal import had_begun_writing, journal_beside
 
-    # A process that was killed between the first of its outputs and the last has left files of its own.
-    if overwrite or not outputs or had_begun_writing(journal_beside(outputs[0])):
-        return
+    return bool(outputs) and had_begun_writing(journal_beside(outputs[0]))
+
+
+def _refuse_existing(outputs: list[Path], *, overwrite: bool) -> None:
     for path in outputs:
-        if path.exists():
+        if path.exists() and not overwrite:
             raise InputError(f"{path}: exists already: move it, choose another name, or say --overwrite")
 
 
@@ -197,11 +199,10 @@ def _journal(evaluation: "Evaluation", outputs: list[Path], *, overwrite: bool) 
     if not outputs:
         yield None
         return
-    with open_journal(journal_beside(outputs[0]), evaluation.inputs) as journal:
+    with open_journal(journal_beside(outputs[0]), evaluation.inputs, overwrite=overwrite) as journal:
+        # The journal is not opened a second time to see whether it tells of writing: that would end the hold on it.
         _refuse_existing(outputs, overwrite=overwrite or journal.writing)
-        if journal.of_other_inputs:
-            console.note(f"{outputs[0]}: an evaluation of other inputs was begun for it; this one begins anew")
-        elif journal.rows:
+        if journal.rows:
             console.note(f"going on: {len(journal.rows)} of {len(evaluation.utterances)} utterances are judged already")
         yield journal
         for folder in {path.parent for path in outputs}:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -105,10 +105,15 @@ def extract(
         jobs = (Job(source, number, pool, head) for source, _ in rows)
         setup, setup_args = (load, (str(recognizer.folder), device)) if workers > 1 else (lambda: recognizer, ())
         failures = []
-        with target.open(rows) as add, console.progress(len(rows), "listening") as advance:
-            for outcome in map_tasks(
-                extract_file, jobs, workers=workers, describe=_name, setup=setup, setup_args=setup_args
-            ):
+        outcomes = map_tasks(
+            extract_file, jobs, workers=workers, describe=_name, setup=setup, setup_args=setup_args
+        )
+        with (
+            closing(outcomes),
+            target.open(rows) as add,
+            console.progress(len(rows), "listening") as advance,
+        ):
+            for outcome in outcomes:
                 advance()
                 if outcome.error is None:
                     add(rows[outcome.index], outcome.value)

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sertool.cli import console
 from sertool.core.errors import InputError
 
 if TYPE_CHECKING:
     from sertool.core.corpus.babble import BabbleSet
     from sertool.core.corpus.reverberation import Reverberation
-
-TALKERS = 6
 
 
 class LevelChoice(StrEnum):
@@ -35,7 +34,7 @@ Babble = Annotated[
 ]
 BabbleSplit = Annotated[str | None, typer.Option("--babble-split", help="Take babble from this split of it alone.")]
 Talkers = Annotated[
-    int | None, typer.Option("--talkers", min=2, help="Voices in each babble.", show_default=str(TALKERS))
+    int | None, typer.Option("--talkers", min=2, help="Voices in each babble.", show_default="6")
 ]
 Rir = Annotated[
     Path | None,
@@ -62,9 +61,13 @@ def read_babble(
     if manifest is None:
         _need("--babble", {"--babble-split": split, "--talkers": talkers})
         return None
-    from sertool.core.corpus.babble import BabbleSet
+    from sertool.core.corpus.babble import TALKERS, BabbleSet
 
-    return BabbleSet.read(manifest, talkers=talkers or TALKERS, split=split, part="all" if split else part)
+    babble = BabbleSet.read(manifest, talkers=talkers or TALKERS, split=split, part="all" if split else part)
+    unknown = sum(file.speaker is None for file in babble.files)
+    if unknown:
+        console.warn(f"{manifest}: {unknown} utterances for babble are by unknown speakers, each taken for another one")
+    return babble
 
 
 def read_rooms(folder: Path | None, reference: ReferenceChoice | None) -> "Reverberation | None":

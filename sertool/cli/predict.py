@@ -156,8 +156,10 @@ def _targets(sources: list[Input], output: str | None, form: Format, *, overwrit
         raise InputError(f"{output}: {len(sources)} inputs and one label track; expected a folder: end it with /")
     else:
         targets = [Path(output)]
-    counts = Counter(targets)
+    counts, read = Counter(targets), {source.path.resolve() for source in sources}
     for target in targets:
+        if target.resolve() in read:
+            raise InputError(f"{target}: is an input itself; expected another place: choose another with -o")
         if counts[target] > 1:
             raise InputError(f"{target}: two inputs would be written there: predict them in two calls")
         if target.exists() and not overwrite:
@@ -198,7 +200,8 @@ def _to_lines(listener: Listener, sources: list[Input], form: Format, targets: l
         return _each(sources, write_own)
     with _line_file(targets[0]) if targets else contextlib.nullcontext(console.result) as write:
         _write_each(write, header)
-        failures = _each(sources, lambda source: _write_each(write, lines(source)))
+        # All of a file or nothing: one that proves damaged near its end leaves no lines.
+        failures = _each(sources, lambda source: _write_each(write, list(lines(source))))
     if targets:
         console.result(targets[0])
     return failures

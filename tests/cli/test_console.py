@@ -29,12 +29,13 @@ def test_messages_go_to_stderr_in_one_line(capfd):
 
 def test_what_a_file_says_does_not_steer_the_terminal(capfd):
     console.note("clear\x1b[2J title\x1b]0;x\x07 back\r bell\x07 c1\x9b turn\u202e \u2028 é")
-    console.table(["cell"], [["red\x1b[31m\n"]])
+    console.table(["[b]cell\x1b[0m"], [["red\x1b[31m\n"]])
     captured = capfd.readouterr()
     assert captured.err == (
         "clear\\x1b[2J title\\x1b]0;x\\x07 back\\r bell\\x07 c1\\x9b turn\\u202e \\u2028 é\n"
     )
-    assert captured.out.splitlines()[1] == "red\\x1b[31m\\n"
+    assert captured.out.splitlines()[0].rstrip() == "[b]cell\\x1b[0m"
+    assert captured.out.splitlines()[1].rstrip() == "red\\x1b[31m\\n"
 
 
 def test_a_message_that_quotes_a_giant_field_keeps_its_two_ends(capfd):

@@ -1,12 +1,15 @@
 """`sertool evaluate` as a user calls it: tables or JSON on stdout, files beside, one line for what is wrong."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from sertool.core.audio.files import audio_digest, write_audio
+from sertool.core.evaluation.by_snr import Evaluation
 from sertool.core.training.recipe import Recipe, recipe_text
 
 
@@ -82,6 +85,21 @@ def test_files_hold_everything_and_no_path_of_the_machine(sertool, place):
     again = sertool(*CALL, "--snr", "0", "-o", output)
     assert again.exit_code == 2
     assert "exists already" in again.stderr
+
+
+def test_nobody_else_evaluates_to_the_same_file_meanwhile(sertool, place, monkeypatch):
+    code = "from pathlib import Path; from sertool.core.writing import hold\n"
+    code += "with hold(Path('.out.json.journal'), what='it'): pass"
+    others, run = [], Evaluation.run
+
+    def run_beside_another(*arguments, **options):
+        others.append(subprocess.run([sys.executable, "-c", code], cwd=place, capture_output=True, text=True))
+        return run(*arguments, **options)
+
+    monkeypatch.setattr(Evaluation, "run", run_beside_another)
+    result = sertool(*CALL, "--snr", "0", "--no-speech-metrics", "-o", "out.json")
+    assert result.exit_code == 0, result.stderr
+    assert "it: another process is at work there" in others[0].stderr
 
 
 def test_without_snr_clean_speech_and_0_db(sertool, place):

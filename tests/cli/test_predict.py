@@ -42,6 +42,15 @@ def test_the_rest_is_heard_when_some_fail(sertool, run, noisy):
     assert result.stderr.splitlines()[0].startswith("failed: absent.wav: no such file")
 
 
+def test_a_file_damaged_near_its_end_leaves_no_lines(sertool, run, noisy):
+    samples = np.full(20 * 16_000, 0.1, np.float32)
+    samples[15 * 16_000] = np.nan
+    soundfile.write("bad.wav", samples, 16_000, subtype="FLOAT")
+    result = sertool("predict", "bad.wav", "noisy.wav", "--window", "1", "-o", "all.csv", "--model", run)
+    assert result.exit_code == 1 and "bad.wav" in result.stderr
+    assert set(pd.read_csv("all.csv")["file"]) == {"noisy.wav"}
+
+
 def test_folders_and_lists(sertool, run, noisy):
     Path("in").mkdir()
     Path("in/a.wav").write_bytes(noisy.read_bytes())
@@ -147,6 +156,7 @@ def test_nothing_is_written_of_a_file_that_fails(sertool, run, noisy, assert_one
         (["-o", "x.xml"], "x.xml: cannot tell the format"),
         (["-o", "x.csv", "--format", "table"], "a table is for the terminal"),
         (["-o", "there.csv"], "there.csv: exists already"),
+        (["-o", "noisy.wav", "--format", "json", "--overwrite"], "noisy.wav: is an input itself"),
         (["other.wav", "--window", 1, "--format", "audacity"], "2 inputs and one label track"),
         (["other.wav", "--window", 1, "-o", "x.txt"], "2 inputs and one label track"),
     ],

@@ -196,11 +196,10 @@ def list_files(manifest: Manifest, part: Part = "all") -> list[BabbleFile]:
     if manifest.has("clean_file"):
         raise InputError(f"{manifest.name}: is noisy already; expected clean speech for babble: name that manifest")
     paths = manifest.paths()
-    speakers = manifest.table["speaker"] if manifest.has("speaker") else [None] * len(paths)
     names = names_within(paths, manifest.folder)
     return [
         BabbleFile(Path(os.path.abspath(path)), name, None if pd.isna(speaker) else str(speaker), file_digest(path))
-        for path, name, speaker in zip(paths, names, speakers, strict=True)
+        for path, name, speaker in zip(paths, names, manifest.speakers(), strict=True)
         if in_part(path.name, part)
     ]
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from sertool.core.audio.files import SUFFIXES
 from sertool.core.corpus.categories import map_categories, map_votes, unused_words
 from sertool.core.corpus.clips import NOTES, SKIPPED
 from sertool.core.corpus.manifest import Manifest
 from sertool.core.corpus.splits import Protocol, SplitChoice, check_disjoint, choose, split_column
-from sertool.core.errors import InputError
+from sertool.core.errors import AudioError, InputError
 from sertool.core.writing import whole_file
 
 FIRST_COLUMNS = ("file_name", "corpus", "speaker", "split", "emotion", "gender", "text")
@@ -117,9 +118,15 @@ def copy_file(source: Path, target: Path) -> None:
     """Copy a file whole or not at all; one that is there already is kept when it is the same.
 
     Raises:
+        AudioError: it is not called like audio: a table may name any file of this machine, and copies are passed on.
         InputError: another file is there.
         OutputError: it cannot be written.
     """
+    if source.suffix.lower() not in SUFFIXES:
+        raise AudioError(
+            f"{source}: is not called like audio; expected {', '.join(sorted(SUFFIXES))}: only audio is copied, since "
+            "copies are passed on: convert it, or drop --copy"
+        )
     if target.exists():
         if target.samefile(source) or filecmp.cmp(source, target, shallow=False):
             return

@@ -120,6 +120,18 @@ class Manifest:
             raise InputError(f"{self.name}: no utterance is in split '{name}'; splits found: {found}: {remedy}")
         return part
 
+    def speakers(self) -> pd.Series:
+        """Return who speaks in every row, null where nobody knows; by corpus and name where there are several corpora.
+
+        Speakers of the same name in different corpora (column `corpus`) are different people.
+        """
+        if "speaker" not in self.table.columns:
+            return pd.Series(None, index=self.table.index, dtype=pd.ArrowDtype(pa.string()))
+        names = self.table["speaker"]
+        if self.has("corpus") and self.table["corpus"].nunique(dropna=False) > 1:
+            return self.table["corpus"].fillna("") + "/" + names
+        return names
+
     def paths(self, column: str = "file_name") -> list[Path]:
         """Return the absolute path in `column` of every row, in order.
 

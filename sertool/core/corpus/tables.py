@@ -176,12 +176,19 @@ def _as_text(column: pa.ChunkedArray, name: str, where: str) -> pa.ChunkedArray:
 
 def _as_numbers(column: pa.ChunkedArray, name: str, where: str) -> pa.ChunkedArray:
     try:
-        return _parsed(column)
+        numbers = _parsed(column)
     except pa.ArrowException as error:
         row, value = _first_no_number(column)
         raise InputError(
             f"{where}: row {row}: '{name}' is '{value}'; expected a number: correct it, or leave it empty where unknown"
         ) from error
+    row = pc.index(pc.fill_null(pc.is_inf(numbers), False), True).as_py()
+    if row >= 0:
+        raise InputError(
+            f"{where}: row {row + 1}: '{name}' is infinite; expected a number: correct it, or leave it empty where "
+            "unknown"
+        )
+    return numbers
 
 
 def _as_numbers_where_possible(column: pa.ChunkedArray) -> pa.ChunkedArray:

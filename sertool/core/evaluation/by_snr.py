@@ -47,8 +47,8 @@ class Evaluation:
     notes: tuple[str, ...]
 
     @cached_property
-    def inputs(self) -> str:
-        """Digest of all that decides the outcomes, by which a journal knows its evaluation."""
+    def inputs(self) -> dict[str, str]:
+        """Digests of all that decides the outcomes, by which a journal knows its evaluation."""
         return digest_inputs(self.protocol, self.utterances, self.provenance)
 
     def run(

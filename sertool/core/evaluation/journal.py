@@ -1,6 +1,6 @@
 """The journal of an evaluation: what has been judged, beside the results to come, so that a long evaluation goes on.
 
-The first line tells by a digest what is evaluated with what; then there is a line an utterance, in the order in which
+The first line tells by digests what is evaluated with what; then there is a line an utterance, in the order in which
 they were judged. Utterances that could not be judged are left out, so they are tried again. The file goes when the
 results are written.
 """
@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from sertool.core.errors import InputError
 from sertool.core.evaluation.protocol import Protocol
 from sertool.core.evaluation.utterance import Utterance
 from sertool.core.writing import cannot_write, hold
@@ -28,17 +29,21 @@ class Journal:
 
     Attributes:
         rows: the outcomes of each utterance judged, see `judge_utterance`, by its place in the evaluation.
-        of_other_inputs: whether there was a journal of another evaluation, which is gone now.
         writing: whether an earlier process had begun to write results, so that files there are its own.
     """
 
-    def __init__(self, file: IO[bytes], path: Path, inputs: str) -> None:
+    def __init__(self, file: IO[bytes], path: Path, inputs: dict[str, str], *, overwrite: bool) -> None:
         self._file, self._path = file, path
         self.rows: dict[int, list[dict[str, Any]]] = {}
         self.writing = False
         header = {"format": FORMAT, "inputs": inputs}
         found, whole_bytes = self._read(header)
-        self.of_other_inputs = found is not None and found != header
+        differing = _differing(found, inputs)
+        if differing and not overwrite:
+            raise InputError(
+                f"{_results(path)}: an unfinished evaluation of other inputs is kept beside it ({differing} differ): "
+                "finish it with the command it was begun with, choose another output, or add --overwrite"
+            )
         # A line cut short goes, so that the next one does not continue it.
         file.truncate(whole_bytes)
         if found != header:
@@ -91,19 +96,20 @@ class Journal:
 
 
 @contextlib.contextmanager
-def open_journal(path: Path, inputs: str) -> Iterator[Journal]:
+def open_journal(path: Path, inputs: dict[str, str], *, overwrite: bool = False) -> Iterator[Journal]:
     """Hold the journal of an evaluation; it is removed when the block ends without an error, or if it holds nothing.
 
     Args:
         path: the journal, see `journal_beside`.
-        inputs: digest of what is evaluated, see `digest_inputs`.
+        inputs: digests of what is evaluated, see `digest_inputs`.
+        overwrite: drop what was kept of another evaluation.
 
     Raises:
-        InputError: another process holds it.
+        InputError: another process holds it, or it keeps an evaluation of other inputs; the message says what differs.
         OutputError: it cannot be written.
     """
-    with hold(path, what=str(path.parent / path.name[1:].removesuffix(".journal"))) as file:
-        journal = Journal(file, path, inputs)
+    with hold(path, what=_results(path)) as file:
+        journal = Journal(file, path, inputs, overwrite=overwrite)
         done = False
         try:
             yield journal
@@ -123,24 +129,39 @@ def had_begun_writing(path: Path) -> bool:
     return path.is_file() and path.read_bytes().endswith(b'{"writing": true}\n')
 
 
-def digest_inputs(protocol: Protocol, utterances: Sequence[Utterance], provenance: dict[str, Any]) -> str:
-    """Return a digest of all that decides the outcomes: how, with what model and versions, and on what.
+def digest_inputs(protocol: Protocol, utterances: Sequence[Utterance], provenance: dict[str, Any]) -> dict[str, str]:
+    """Return digests, by name, of all that decides the outcomes: how, with what model and versions, and on what.
 
     Audio counts by its path, size and time of change: reading all of it would take as long as much of the evaluation.
     """
-    told = {
-        "protocol": {
-            field.name: _told(getattr(protocol, field.name))
-            for field in dataclasses.fields(protocol)
-            if field.name not in SCORING_ONLY
-        },
-        "provenance": provenance,
-        "utterances": [
-            [one.file, one.facts, one.is_noisy, _state(one.path), one.clean_path and _state(one.clean_path)]
-            for one in utterances
-        ],
+    how = {
+        field.name: _told(getattr(protocol, field.name))
+        for field in dataclasses.fields(protocol)
+        if field.name not in SCORING_ONLY
     }
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode(errors="surrogateescape")).hexdigest()
+    files = [
+        [one.file, one.facts, one.is_noisy, _state(one.path), one.clean_path and _state(one.clean_path)]
+        for one in utterances
+    ]
+    told = provenance | {"utterances": files}
+    told |= {name: [how[name], told.get(name)] for name in how}
+    return {
+        name: hashlib.sha256(json.dumps(value, sort_keys=True).encode(errors="surrogateescape")).hexdigest()[:16]
+        for name, value in sorted(told.items())
+    }
+
+
+def _results(path: Path) -> str:
+    """Return the results a journal belongs to."""
+    return str(path.parent / path.name.removeprefix(".").removesuffix(".journal"))
+
+
+def _differing(found: dict[str, Any] | None, inputs: dict[str, str]) -> str:
+    """Return the names of inputs that differ from those of a journal that was found, if it is one."""
+    earlier = found.get("inputs") if found and found.get("format") == FORMAT else None
+    if not isinstance(earlier, dict):
+        return ""
+    return ", ".join(name for name in sorted(earlier.keys() | inputs) if earlier.get(name) != inputs.get(name))
 
 
 def _told(value: Any) -> str:

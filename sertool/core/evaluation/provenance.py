@@ -59,7 +59,7 @@ def describe(
         "seen_utterances": None if seen is None else len(seen),
     }
     return portable(provenance), _notes(
-        recognizer, protocol, excluded=excluded, absent=absent, seen=seen, total=len(chosen)
+        recognizer, provenance["noise"], excluded=excluded, absent=absent, seen=seen, total=len(chosen)
     )
 
 
@@ -77,12 +77,12 @@ def portable(tree: Any, folder: Path | None = None) -> Any:
 
 
 def _data(corpus: Manifest, chosen: Manifest) -> dict[str, Any]:
-    speakers = chosen.table["speaker"] if "speaker" in chosen.table.columns else None
+    speakers = chosen.speakers()
     return {
         "manifest": str(corpus.path) if corpus.path else None,
         "utterances": len(chosen),
-        "speakers": 0 if speakers is None else int(speakers.nunique()),
-        "utterances_of_unknown_speakers": len(chosen) if speakers is None else int(speakers.isna().sum()),
+        "speakers": int(speakers.nunique()),
+        "utterances_of_unknown_speakers": int(speakers.isna().sum()),
     }
 
 
@@ -138,7 +138,7 @@ def _model(recognizer: Recognizer, run: Run | None) -> dict[str, Any]:
 
 def _notes(
     recognizer: Recognizer,
-    protocol: Protocol,
+    noise: dict[str, Any] | None,
     *,
     excluded: dict[str, int],
     absent: Sequence[str],
@@ -157,12 +157,22 @@ def _notes(
         notes.append(f"No utterance is labelled {', '.join(absent)}; each counts 0 in F1-macro.")
     if not recognizer.model.config.enhances:
         notes.append("Speech quality is not measured: the model has no enhancement head.")
-    if protocol.has_noise and protocol.speech_level == "active":
-        notes.append("SNRs take the level of the speech while somebody speaks (ITU-T P.56), not over the utterance.")
-    if protocol.reverberation is not None:
-        heard = {"dry": "the direct sound alone", "early": "the direct sound and 50 ms of reflections"}
+    return notes + _notes_on_noise(noise or {})
+
+
+def _notes_on_noise(noise: dict[str, Any]) -> list[str]:
+    """Return what must be known of the mixtures, made here or beforehand."""
+    notes = []
+    levels = noise.get("speech_levels") or [noise.get("speech_level")]
+    if "active" in levels:
+        which = "SNRs take" if levels == ["active"] else "Some of the SNRs take"
+        notes.append(f"{which} the level of the speech while somebody speaks (ITU-T P.56), not over the utterance.")
+    heard = {"dry": "the direct sound alone", "early": "the direct sound and 50 ms of reflections"}
+    references = noise.get("clean_references") or [noise.get("clean_reference")]
+    held = [heard[reference] for reference in references if reference in heard]
+    if held:
         notes.append(
             "Mixtures sound in rooms: the SNR is of reverberant speech and noise, and the clean reference holds "
-            f"{heard[protocol.reverberation.reference]}."
+            f"{', or '.join(held)}."
         )
     return notes

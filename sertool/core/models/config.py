@@ -7,6 +7,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 MOST_WEIGHTS = 500_000_000
 """Weights of the largest compact encoder: beyond that of the largest speech models there are, and 2 GB."""
 
+MOST_MELS = 151
+"""Mel bands of the compact encoder: of more, the narrowest would lie between two bins of its spectrum, unhearing."""
+
 LONGEST_REACH = 2048
 """Frames a convolution may reach over, kernel times dilation: 41 s, and the padding that memory is taken for."""
 
@@ -42,7 +45,7 @@ class CompactConfig(_Strict):
     """The compact encoder: small, trained here, so that everything works with no network."""
 
     kind: Literal["compact"] = "compact"
-    mels: Size = 80
+    mels: Annotated[int, Field(ge=1, le=MOST_MELS)] = 80
     dim: Size = 192
     layers: Annotated[int, Field(ge=1, le=48)] = 6
     kernel: Annotated[int, Field(ge=1, le=255), AfterValidator(_odd)] = 15

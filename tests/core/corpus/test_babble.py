@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from sertool.core.audio.files import read_audio, write_audio
 from sertool.core.audio.speech_level import speech_level
-from sertool.core.corpus.babble import TALKER_DB, BabbleSet, Talker
+from sertool.core.corpus.babble import TALKER_DB, BabbleSet, Talker, list_files
 from sertool.core.corpus.draws import Draw
+from sertool.core.corpus.manifest import Manifest
 from sertool.core.corpus.mixing import Mixer, measure_snr, parse_snr
 from sertool.core.corpus.noise import NoiseSet
 from sertool.core.errors import InputError
@@ -218,3 +219,16 @@ def test_silence_alone_is_named(tmp_path):
     mixer = Mixer(None, parse_snr(["0"]), babble=BabbleSet.read(tmp_path / "m.csv", talkers=2))
     with pytest.raises(InputError, match="only 0 who can be heard"):
         mixer.draw(2000, "x/1")
+
+
+def test_speakers_of_one_name_in_two_corpora_are_two(talkers):
+    manifest = Manifest.read(talkers)
+    half = len(manifest) // 2
+    names = ["a", "b"] * half
+    plain = manifest.table.assign(speaker=names)
+    merged = plain.assign(corpus=["one"] * half + ["two"] * half)
+    counts = [
+        len(BabbleSet.of(list_files(Manifest.from_table(table, manifest.folder)), talkers=2).by_speaker)
+        for table in (plain, plain.assign(corpus="one"), merged)
+    ]
+    assert counts == [2, 2, 4]

@@ -130,3 +130,11 @@ def test_the_real_emodb(shared_data, tmp_path):
     assert result.manifest.table["split"].value_counts().to_dict() == {"train": 347, "test": 107, "dev": 81}
     assert all(path.is_file() for path in result.manifest.paths())
     assert Manifest.read(result.manifest.write(tmp_path / "metadata.csv").path).table["speaker"][0] == "03"
+
+
+@pytest.mark.parametrize("name", ["passwd", "kmsg", "notes.txt"])
+def test_only_audio_is_copied_whatever_a_table_names(tmp_path, name):
+    (tmp_path / name).write_text("secret")
+    with pytest.raises(InputError, match="is not called like audio"):
+        copy_file(tmp_path / name, tmp_path / "copied" / name)
+    assert not (tmp_path / "copied").exists()

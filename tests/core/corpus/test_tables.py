@@ -103,3 +103,10 @@ def test_the_first_value_that_is_no_number_is_named_however_long_the_column(tmp_
     column[88_888] = "louder"
     with pytest.raises(InputError, match="row 77778: 'snr_db' is 'loud'"):
         typed(pa.table({"snr_db": column}), "table")
+
+
+@pytest.mark.parametrize("name", ["votes_anger", "snr_db", "arousal"])
+@pytest.mark.parametrize("value", ["inf", "-inf", "1e999"])
+def test_an_infinite_number_is_refused(name, value):
+    with pytest.raises(InputError, match=f"row 2: '{name}' is infinite; expected a number"):
+        typed(pa.table({name: ["2", value, None]}), "table")

@@ -16,7 +16,10 @@ from sertool.core.evaluation.journal import had_begun_writing, journal_beside, o
 ROWS = [{"file": "ä.wav", "snr_db": None, "p_anger": 0.1 + 0.2, "nan": math.nan, "n": 3, "seen": False, "text": "a\nb"}]
 
 
-def keep(path, *places, inputs="these"):
+THESE = {"model": "a", "noise": "b", "seed": "0"}
+
+
+def keep(path, *places, inputs=THESE):
     """Leave a journal as an evaluation that was interrupted does."""
     with pytest.raises(KeyboardInterrupt), open_journal(path, inputs) as journal:
         for place in places:
@@ -31,8 +34,8 @@ def test_it_lies_hidden_beside_the_results(tmp_path):
 def test_what_it_kept_comes_back_and_it_goes_in_the_end(tmp_path):
     path = tmp_path / "new" / ".r.json.journal"
     keep(path, 1, 0)
-    with open_journal(path, "these") as journal:
-        assert not journal.of_other_inputs and not journal.writing
+    with open_journal(path, THESE) as journal:
+        assert not journal.writing
         assert repr(journal.rows) == repr({1: ROWS, 0: ROWS})
         assert repr(journal.record(2, ROWS)) == repr(ROWS)
     assert not path.exists()
@@ -43,10 +46,17 @@ def test_nothing_kept_leaves_no_file(tmp_path):
     assert not (tmp_path / "journal").exists()
 
 
-def test_other_inputs_begin_anew(tmp_path):
+def test_other_inputs_stop_and_are_named_unless_overwritten(tmp_path):
     keep(tmp_path / "journal", 0, 1)
-    with open_journal(tmp_path / "journal", "others") as journal:
-        assert journal.of_other_inputs and journal.rows == {}
+    kept = (tmp_path / "journal").read_bytes()
+    with (
+        pytest.raises(InputError, match=r"an unfinished evaluation of other inputs .*\(noise, seed differ\)"),
+        open_journal(tmp_path / "journal", {"model": "a", "seed": "1"}),
+    ):
+        raise AssertionError
+    assert (tmp_path / "journal").read_bytes() == kept
+    with open_journal(tmp_path / "journal", {"model": "a", "seed": "1"}, overwrite=True) as journal:
+        assert journal.rows == {}
 
 
 @pytest.fixture(scope="module")
@@ -64,24 +74,24 @@ def test_cut_off_anywhere_it_keeps_the_whole_lines(kept, tmp_path_factory, data)
     tail = data.draw(st.sampled_from([b"", b"\0\0\0", b"\xff"]))
     path.write_bytes(kept[:cut] + tail)
     whole = max(0, kept[:cut].count(b"\n") - 1)
-    with pytest.raises(KeyboardInterrupt), open_journal(path, "these") as journal:
-        assert list(journal.rows) == list(range(whole)) and not journal.of_other_inputs
+    with pytest.raises(KeyboardInterrupt), open_journal(path, THESE) as journal:
+        assert list(journal.rows) == list(range(whole))
         journal.record(7, ROWS)
         raise KeyboardInterrupt
-    with open_journal(path, "these") as journal:
+    with open_journal(path, THESE) as journal:
         assert repr(journal.rows) == repr({**dict.fromkeys(range(whole), ROWS), 7: ROWS})
 
 
 def test_it_says_when_results_are_being_written(tmp_path):
     path = tmp_path / "journal"
     assert not had_begun_writing(path)
-    with pytest.raises(KeyboardInterrupt), open_journal(path, "these") as journal:
+    with pytest.raises(KeyboardInterrupt), open_journal(path, THESE) as journal:
         journal.record(0, ROWS)
         assert not had_begun_writing(path)
         journal.begin_writing()
         raise KeyboardInterrupt
     assert had_begun_writing(path)
-    with open_journal(path, "these") as journal:
+    with open_journal(path, THESE) as journal:
         assert journal.writing and list(journal.rows) == [0]
 
 
@@ -98,7 +108,7 @@ def test_a_full_disk_is_named_and_what_was_kept_stays(tmp_path, full_disk):
 @pytest.mark.parametrize("text", ["[]\n", "3\n", "no journal\n", '{"format": "another"}\n'])
 def test_another_file_of_that_name_is_no_journal(tmp_path, text):
     (tmp_path / "journal").write_text(text)
-    with open_journal(tmp_path / "journal", "these") as journal:
+    with open_journal(tmp_path / "journal", THESE) as journal:
         assert journal.rows == {}
 
 
@@ -155,8 +165,8 @@ def test_whatever_decides_an_outcome_changes_the_inputs(corpus, noise, run, prot
         prepare_evaluation(edit(corpus, tmp_path, arousal=["3.0"] * 7), run, protocol(noise)),
         dataclasses.replace(base, provenance=base.provenance | {"versions": {"torch": "0"}}),
     ]
-    digests = {one.inputs for one in others}
-    assert len(digests) == len(others) and base.inputs not in digests
+    digests = {json.dumps(one.inputs) for one in others}
+    assert len(digests) == len(others) and json.dumps(base.inputs) not in digests
 
 
 def test_audio_that_has_changed_since_changes_the_inputs(corpus, noise, run, protocol):

@@ -4,8 +4,12 @@ import json
 from importlib.metadata import version
 
 from sertool.core.corpus.babble import BabbleSet
+from sertool.core.corpus.manifest import Manifest
+from sertool.core.corpus.mixing import parse_snr
+from sertool.core.corpus.mixtures import MixtureRequest, make_mixtures, open_plan
 from sertool.core.corpus.reverberation import Reverberation, RirSet
 from sertool.core.evaluation.by_snr import prepare_evaluation
+from sertool.core.evaluation.protocol import Protocol
 from sertool.core.evaluation.provenance import portable
 from sertool.core.training.recipe import Recipe
 
@@ -53,3 +57,22 @@ def test_levels_babble_and_rooms_are_told(corpus, noise, run, protocol, talkers,
     assert "ITU-T P.56" in notes and "reverberant speech and noise" in notes and "50 ms of reflections" in notes
     alone = prepare_evaluation(corpus, run, protocol(None, babble=babble)).provenance["noise"]
     assert (alone["kinds"], alone["recordings"], alone["digest"]) == (["babble"], 0, None)
+
+
+def test_what_mixtures_made_beforehand_are_is_said_too(corpus, noise, run, protocol, room_folder, tmp_path):
+    rooms = Reverberation(RirSet.read(room_folder))
+    manifest, noise_set = Manifest.read(corpus), protocol(noise).noise
+    request = MixtureRequest(manifest, noise_set, parse_snr(["0"]), level="active", reverberation=rooms)
+    mixed = make_mixtures(open_plan(request, tmp_path / "mixed")).manifest_path
+    notes = " ".join(prepare_evaluation(mixed, run, Protocol()).notes)
+    assert "SNRs take the level of the speech while somebody speaks (ITU-T P.56)" in notes
+    assert "Mixtures sound in rooms" in notes and "the direct sound alone" in notes
+
+
+def test_speakers_of_one_name_in_two_corpora_are_two(corpus, noise, run, protocol, tmp_path):
+    table = Manifest.read(corpus).rebased(tmp_path).table
+    table["corpus"] = ["here"] * 3 + ["there"] * (len(table) - 3)
+    several = Manifest.from_table(table, tmp_path)
+    pairs = table[table["split"] == "test"][["corpus", "speaker"]].drop_duplicates()
+    data = prepare_evaluation(several, run, protocol(noise)).provenance["data"]
+    assert data["speakers"] == len(pairs) > pairs["speaker"].nunique()

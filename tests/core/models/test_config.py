@@ -3,7 +3,8 @@
 import pydantic
 import pytest
 
-from sertool.core.models.config import CompactConfig, EmotionConfig, EnhancementConfig, SharedConfig
+from sertool.core.models.compact import mel_filters
+from sertool.core.models.config import MOST_MELS, CompactConfig, EmotionConfig, EnhancementConfig, SharedConfig
 
 
 def test_the_sizes_of_large_models_are_possible():
@@ -17,6 +18,7 @@ def test_the_sizes_of_large_models_are_possible():
     [
         ({"layers": 10**9}, "less than or equal to 48"),
         ({"dim": 10**9}, "less than or equal to 8192"),
+        ({"mels": 152}, "less than or equal to 151"),
         ({"dim": 8192, "layers": 48, "expansion": 16}, "million weights; at most 500"),
         ({"dilations": [8192]}, "kernel × dilation is 122880; at most 2048"),
         ({"dilations": [1] * 10_000}, "at most 48 items"),
@@ -29,6 +31,10 @@ def test_the_sizes_of_large_models_are_possible():
 def test_sizes_without_measure_are_refused(sizes, words):
     with pytest.raises(pydantic.ValidationError, match=words):
         SharedConfig.model_validate({"encoder": sizes})
+
+
+def test_every_mel_band_there_may_be_hears_something():
+    assert (mel_filters(MOST_MELS).sum(0) > 0).all()
 
 
 @pytest.mark.parametrize(
