@@ -220,3 +220,7 @@ _FOUND = (
         "test_deleting_mixtures_follows_no_link_out_of_their_folder",
     ),
 )
+
+FAULTS_MENDED = [
+    {"format": format_, "fault": fault, "test": f"{file}::{name}"} for format_, fault, file, name in _FOUND
+]
