@@ -15,8 +15,7 @@ SCRIPT = Path(__file__).parents[1] / "kills.py"
 @pytest.mark.parametrize(
     ("name", "kills"),
     [
-        # Pre-training goes through the loop of training.
-        *(("train", 20), ("train-ahead", 4), ("pretrain", 6)),
+        *(("train", 20), ("train-ahead", 4), ("pretrain", 20)),
         *(("mix-noise", 20), ("mix-noise-workers", 4), ("evaluate", 20)),
     ],
 )
