@@ -1,7 +1,5 @@
 """The compact encoder: log-mel frames and dilated depthwise convolutions, hidden states at 50 Hz."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,6 +8,7 @@ from torchaudio.functional import melscale_fbanks
 from sertool.core.audio.files import SAMPLE_RATE
 from sertool.core.audio.spectra import HOP, N_FFT, NUM_BINS, centred_stft, frame_mask, stft_frames
 from sertool.core.models.config import CompactConfig
+from sertool.core.models.encoder import Encoder, EncoderOutput
 
 LOG_FLOOR = 1e-5
 """Added to mel energies before the logarithm: about 46 dB below a standardised utterance's mean, so that the pauses of
@@ -20,15 +19,7 @@ LOG_CENTRE, LOG_SPREAD = -4.0, 3.0
 by the other, with fixed numbers, so that a frame does not depend on the rest of its utterance."""
 
 
-@dataclass(frozen=True)
-class EncoderOutput:
-    """What every encoder returns: L + 1 hidden states (B, T, D) at 50 Hz, and each utterance's own frames (B,)."""
-
-    hidden_states: tuple[Tensor, ...]
-    frame_lengths: Tensor
-
-
-class CompactEncoder(nn.Module):
+class CompactEncoder(Encoder):
     """Map standardised waveforms to hidden states, an utterance's own whatever batch it lies in.
 
     Ours, not a published network: 80 log-mel bands at 100 Hz, two convolutions down to 50 Hz (the front end), then
@@ -63,6 +54,17 @@ class CompactEncoder(nn.Module):
         frames = sum(layer.over_time.padding[0] for layer in self.layers)
         # A frame at 50 Hz spans five at 100 Hz, each of N_FFT samples.
         return frames * 2 * HOP + 2 * HOP + N_FFT // 2
+
+    def parts(self) -> dict[str, list[nn.Module]]:
+        """Return the convolutions at the front, and the layers' lower and upper half, the final norm with the upper."""
+        half = len(self.layers) // 2
+        upper = [*self.layers[half:], self.final_norm]
+        return {"front-end": [self.front_end], "encoder-lower": [*self.layers[:half]], "encoder-upper": upper}
+
+    def linear_layers(self) -> dict[str, list[str]]:
+        """Return the perceptrons' layers; there is no attention."""
+        names = [f"layers.{i}.{name}" for i in range(len(self.layers)) for name in ("expand", "contract")]
+        return {"feed-forward": names, "attention": []}
 
     def forward(self, waveform: Tensor, lengths: Tensor) -> EncoderOutput:
         """Return the hidden states.

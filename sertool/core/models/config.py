@@ -1,6 +1,6 @@
 """What a shared model is made of, as data: stored as `config.json` beside its weights."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -64,9 +64,94 @@ class CompactConfig(_Strict):
         return self
 
 
+class LogMelConfig(_Strict):
+    """No learned encoder: log-mel energies themselves, for heads that bring their own chunk encoder."""
+
+    kind: Literal["log-mel"] = "log-mel"
+    mels: Annotated[int, Field(ge=1, le=MOST_MELS)] = 80
+
+
+class SSLConfig(_Strict):
+    """An encoder of `transformers`: what it is built from, so that its weights can be read anywhere they lie."""
+
+    kind: Literal["ssl"] = "ssl"
+    architecture: dict[str, Any]
+    """The settings of its `config.json`, `model_type` among them."""
+    normalise: bool
+    """Whether it hears waveforms of zero mean and unit variance (`do_normalize` of its preprocessor)."""
+    dropout: Share | None = None
+    """In place of every dropout of its own; None leaves them."""
+
+
+EncoderConfig = Annotated[CompactConfig | LogMelConfig | SSLConfig, Field(discriminator="kind")]
+
+
+class BaseConfig(_Strict):
+    """The encoder a model was adapted from: tensors that were not changed are read from there, and not stored again."""
+
+    name: Annotated[str, Field(min_length=1, max_length=4096)]
+    """A hub name, or a folder: of a `transformers` model, or of a run."""
+    revision: str | None = None
+    digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    """Of its tensors, see `digest_of`."""
+
+
+Layers = Literal["feed-forward", "attention", "all"]
+"""Which linear layers of an encoder an adaptation is for."""
+
+
+class RouterConfig(_Strict):
+    """S³-Router: which connections exist is learned, not their weights (Fu et al., NeurIPS 2022)."""
+
+    sparsity: Share = 0.1
+    """Share of the connections of each tensor that are dropped."""
+    init: Literal["weight-rank", "uniform", "magnitude"] = "weight-rank"
+    """Scores at the start: Kaiming-uniform draws sorted so that the largest falls on the largest weight; the draws as
+    they come; or the weights themselves by a scale, which drops the smallest (for pruning)."""
+    layers: Layers = "feed-forward"
+    masks: Literal["shared", "per-head"] = "shared"
+    """One set of masks, or one for each head, for which the encoder is gone through once a head."""
+
+
+class LoRAConfig(_Strict):
+    """Low-rank updates beside frozen weights (Hu et al., ICLR 2022), through `peft`."""
+
+    rank: Annotated[int, Field(ge=1, le=1024)] = 8
+    alpha: Annotated[float, Field(gt=0.0, le=1e4)] = 16.0
+    dropout: Share = 0.0
+    layers: Layers = "attention"
+
+
+class AdaptConfig(_Strict):
+    """How a learned encoder is brought to the task."""
+
+    how: Literal["full", "frozen", "router", "lora"] = "full"
+    router: RouterConfig = RouterConfig()
+    lora: LoRAConfig = LoRAConfig()
+
+
+class ChunkConfig(_Strict):
+    """Dynamic chunking: as many chunks for every utterance, by overlapping them more or less (Lin & Busso, 2020)."""
+
+    chunk_s: Annotated[float, Field(ge=0.04, le=60.0)] = 1.0
+    """Length of a chunk, w_c."""
+    longest_s: Annotated[float, Field(ge=0.04, le=600.0)] = 11.0
+    """The longest utterance of the corpus, T_max: ceil(longest_s / chunk_s) chunks cover it. Longer ones get more."""
+    density: Annotated[int, Field(ge=1, le=8)] = 1
+    """Times as many chunks, n."""
+    encoder: Literal["mean", "lstm", "cnn"] = "lstm"
+    """What makes a vector of a chunk's frames: their mean, two LSTM layers, or convolutions."""
+    hidden: Size = 130
+
+
 class EmotionConfig(_Strict):
     """The emotion head: pooling over frames, one hidden layer, an output for categories, attributes or both."""
 
+    pooling: Literal["attentive-statistics", "chunk-mean", "chunk-gated", "chunk-recurrent", "chunk-self-attention"] = (
+        "attentive-statistics"
+    )
+    """Over frames by attentive statistics; or over chunks by their mean, a gate, recurrent attention, self-attention."""
+    chunks: ChunkConfig = ChunkConfig()
     categories: Names = ()
     attributes: Annotated[tuple[Literal["arousal", "dominance", "valence"], ...], AfterValidator(_distinct)] = ()
     hidden: Size = 256
@@ -85,7 +170,10 @@ class SharedConfig(_Strict):
     """One encoder, the sum over its layers, and the heads above it."""
 
     format: Literal["sertool-shared-1"] = "sertool-shared-1"
-    encoder: CompactConfig = CompactConfig()
+    encoder: EncoderConfig = CompactConfig()
+    base: BaseConfig | None = None
+    """Where the tensors lie that the model has not changed; None where it stores all of its own."""
+    adapt: AdaptConfig = AdaptConfig()
     layer_sum: Literal["shared", "per-head"] = "shared"
     emotion: EmotionConfig | None = None
     enhancement: EnhancementConfig | None = None

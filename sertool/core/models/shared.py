@@ -18,9 +18,9 @@ from sertool.core.audio.spectra import (
     stft_frames,
     utterance_statistics,
 )
-from sertool.core.models.compact import CompactEncoder, EncoderOutput
 from sertool.core.models.config import SharedConfig
 from sertool.core.models.emotion_head import EmotionHead
+from sertool.core.models.encoder import EncoderOutput, build_encoder
 from sertool.core.models.enhancement_head import EnhancementHead, repeat_to_spectrum
 from sertool.core.models.layer_sum import LayerSum
 from sertool.core.models.storage import load_weights, read_config, save_model
@@ -74,7 +74,7 @@ class SharedModel(nn.Module):
     def __init__(self, config: SharedConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = CompactEncoder(config.encoder)
+        self.encoder = build_encoder(config.encoder)
         heads = ["emotion"] * bool(config.emotion) + ["enhancement"] * bool(config.enhancement)
         sums = ["shared"] if config.layer_sum == "shared" else heads
         self.layer_sums = nn.ModuleDict({name: LayerSum(self.encoder.num_states, self.encoder.dim) for name in sums})

@@ -13,7 +13,16 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from sertool.core.errors import InputError
-from sertool.core.models.config import CompactConfig, Names, Size, Width
+from sertool.core.models.config import (
+    ChunkConfig,
+    CompactConfig,
+    LogMelConfig,
+    LoRAConfig,
+    Names,
+    RouterConfig,
+    Size,
+    Width,
+)
 from sertool.core.training.losses import CategoryLoss
 from sertool.core.training.schedule import SCHEDULES, Stage, with_front_end
 
@@ -92,9 +101,22 @@ class Encoder(_Section):
     """Where the encoder comes from."""
 
     name: str = "compact"
-    """`compact` for new weights, or a run whose encoder (and enhancement head, where both have one) is taken over."""
+    """`compact` for new weights; `log-mel` for none; a run whose encoder is taken over; or an encoder of `transformers`
+    (WavLM, HuBERT, wav2vec 2.0, data2vec-audio) by its name on the hub, in its cache, or by its folder."""
+    revision: str | None = None
+    """Branch, tag or commit of an encoder on the hub."""
+    adapt: Literal["full", "frozen", "router", "lora"] = "full"
+    """What of a learned encoder changes: all but its front end (as the schedule says), nothing, which of its
+    connections exist (S³-Router), or low-rank updates of its linear layers."""
+    router: RouterConfig = RouterConfig()
+    lora: LoRAConfig = LoRAConfig()
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
+    """In place of every dropout of the encoder's own; null leaves them."""
+    heads: Literal["enhancement", "all"] = "enhancement"
+    """Which heads, with their layer sums, are taken over from a run, where both models have them at the same sizes."""
     compact: CompactConfig = CompactConfig()
     """Sizes of a new compact encoder; a run's own sizes hold where one is taken over."""
+    log_mel: LogMelConfig = LogMelConfig()
 
 
 class Emotion(_Section):
@@ -104,6 +126,12 @@ class Emotion(_Section):
     """Classes to recognise; `auto` takes those of the training split, and `[]` none."""
     attributes: tuple[Attribute, ...] = ()
     """Attributes to estimate, each on the 1–7 scale."""
+    pooling: Literal["attentive-statistics", "chunk-mean", "chunk-gated", "chunk-recurrent", "chunk-self-attention"] = (
+        "attentive-statistics"
+    )
+    """What makes one vector of an utterance: attentive statistics over its frames; or dynamic chunks and, over these,
+    their mean, a gate, recurrent attention, or self-attention."""
+    chunks: ChunkConfig = ChunkConfig()
     hidden: Size = 256
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
     loss: CategoryLoss = "cross-entropy"
@@ -146,6 +174,12 @@ class Optimisation(_Section):
     """Largest norm of the gradient."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto`: bf16 on CUDA, float32 elsewhere."""
+    checkpointing: bool = False
+    """Compute the encoder's layers again in the backward pass instead of keeping what they computed: less memory."""
+    compile: bool = False
+    """Compile the encoder's layers with `torch.compile`."""
+    sharding: Literal["none", "fsdp"] = "none"
+    """`fsdp`: spread weights, gradients and optimizer state over the processes (fully sharded data parallel)."""
 
 
 class Recipe(_Section):

@@ -65,15 +65,9 @@ def with_front_end(stage: Stage) -> Stage:
 
 def parts(model: SharedModel) -> dict[Part, list[nn.Parameter]]:
     """Return a model's parameters by part; every parameter is in exactly one."""
-    encoder = model.encoder
-    half = len(encoder.layers) // 2
-    encoder_parameters = {id(parameter) for parameter in encoder.parameters()}
-    return {
-        "heads": [parameter for parameter in model.parameters() if id(parameter) not in encoder_parameters],
-        "encoder-upper": list(_parameters(*encoder.layers[half:], encoder.final_norm)),
-        "encoder-lower": list(_parameters(*encoder.layers[:half])),
-        "front-end": list(encoder.front_end.parameters()),
-    }
+    encoder_parameters = {id(parameter) for parameter in model.encoder.parameters()}
+    heads = [parameter for parameter in model.parameters() if id(parameter) not in encoder_parameters]
+    return {"heads": heads, **{part: list(_parameters(*modules)) for part, modules in model.encoder.parts().items()}}
 
 
 def freeze_for(stage: Stage, model: SharedModel) -> dict[Part, list[nn.Parameter]]:
