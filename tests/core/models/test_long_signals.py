@@ -16,7 +16,7 @@ from sertool.core.audio.blocks import ArraySource, FileSource
 from sertool.core.audio.streams import survey
 from sertool.core.errors import AudioError, OutputError
 from sertool.core.models import long_signals, recognizer
-from sertool.core.models.config import CompactConfig, EmotionConfig, EnhancementConfig, SharedConfig
+from sertool.core.models.config import CompactConfig, EmotionConfig, EnhancementConfig, SharedConfig, SSLConfig
 from sertool.core.models.long_signals import long_enhanced
 from sertool.core.models.recognizer import Recognizer
 from sertool.core.models.shared import SharedModel
@@ -77,6 +77,48 @@ def test_an_encoder_that_hears_everything_goes_through_the_same_blocks(monkeypat
     streamed = listener.enhance(samples)
     monkeypatch.setattr(recognizer, "ONE_PASS", len(samples))
     np.testing.assert_allclose(streamed, listener.enhance(samples), atol=1e-5)
+
+
+def make_ssl(form: str, *, attends: bool) -> Recognizer:
+    """Return a random model over a small self-supervised encoder of one layer, its attention shut off if asked for."""
+    sys.path.insert(0, str(Path(__file__).resolve().parent))
+    import ssl_examples  # here, since transformers takes seconds to import
+
+    config = SharedConfig(
+        encoder=SSLConfig(architecture=ssl_examples.architecture(form, num_hidden_layers=1), normalise=True),
+        emotion=EmotionConfig(categories=("anger", "neutral"), hidden=8),
+        enhancement=EnhancementConfig(projection=8, hidden=8, layers=1),
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = SharedModel(config)
+    model.encoder.load_state_dict(ssl_examples.encoder(form, num_hidden_layers=1).state_dict())
+    for layer in [] if attends else model.encoder.layers:
+        torch.nn.init.zeros_(layer.attention.out_proj.weight)
+    return Recognizer(model, folder=Path("tiny"), device=torch.device("cpu"), model_id="0")
+
+
+@pytest.mark.parametrize("form", ["hubert-large"])
+def test_frames_of_ssl_encoders_lie_where_one_pass_has_them(monkeypatch, form):
+    """With attention shut off what remains reaches over 2.6 s: any shift between blocks, which have a frame less than
+    a fiftieth of their seconds, would show."""
+    listener, samples = make_ssl(form, attends=False), recording(43)
+    monkeypatch.setattr(recognizer, "ONE_PASS", 0)
+    streamed = listener.embed(samples), listener.predict(samples), listener.enhance(samples)
+    monkeypatch.setattr(recognizer, "ONE_PASS", len(samples))
+    whole = listener.embed(samples), listener.predict(samples), listener.enhance(samples)
+    np.testing.assert_allclose(streamed[0], whole[0], atol=2e-5)
+    assert streamed[1].probabilities == pytest.approx(whole[1].probabilities, abs=1e-5)
+    np.testing.assert_allclose(streamed[2], whole[2], atol=1e-5)
+
+
+@pytest.mark.parametrize("form", ["wavlm", "hubert-large"])
+@pytest.mark.parametrize("more", [0, 81, 319])
+def test_ssl_encoders_hear_every_length(monkeypatch, form, more):
+    listener, samples = make_ssl(form, attends=True), recording(41)[: 40 * 16_000 + more]
+    monkeypatch.setattr(recognizer, "ONE_PASS", 0)
+    frames = listener.embed(samples)
+    assert frames.shape == ((len(samples) - 400) // 320 + 1, 32) and np.isfinite(frames).all()
 
 
 @pytest.mark.parametrize(("layers", "kernel"), [(4, 5), (1, 3)])
