@@ -20,7 +20,7 @@ from sertool.core.evaluation.journal import Journal, digest_inputs
 from sertool.core.evaluation.leaks import find_seen, refuse_heard_noise, refuse_seen, run_of
 from sertool.core.evaluation.protocol import Protocol, check_noise
 from sertool.core.evaluation.provenance import describe
-from sertool.core.evaluation.results import Results, Subject, score_conditions, tabulate, unscored_notes
+from sertool.core.evaluation.results import Results, Subject, duration_notes, score_conditions, tabulate, unscored_notes
 from sertool.core.evaluation.selection import list_utterances, with_labels
 from sertool.core.evaluation.utterance import Judge, Utterance, judge_utterance
 from sertool.core.models.inference import load
@@ -97,7 +97,7 @@ class Evaluation:
             conditions=conditions,
             by_kind=score_conditions(table, self.subject, by_kind=True) if protocol.by_kind else [],
             table=table,
-            notes=[*self.notes, *unscored_notes(conditions)],
+            notes=[*self.notes, *unscored_notes(conditions), *duration_notes(table)],
             failures=failures,
         )
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from sertool.core.corpus.snr import snr_text
+from sertool.core.metrics.by_duration import FEWEST_LABELLED, quartile_bounds, scores_by_duration
 from sertool.core.metrics.emotion import category_scores, ccc
 from sertool.core.writing import write_text
 
@@ -117,7 +119,9 @@ def score_conditions(table: pd.DataFrame, subject: Subject, *, by_kind: bool = F
     Returns:
         Records of `condition`, `snr_db` (mean in the condition; null: clean), `noise_kind`; `n` utterances, and
         `n_labelled` of them with a category; `f1_macro` and the others of `category_scores`; `ccc` and `ccc_n` by
-        attribute; `speech`, see `summarise_measure`.
+        attribute; `speech`, see `summarise_measure`. Not by kind, and not where fewer than eight utterances of the
+        condition have a category or the duration of one in the table is unknown: `by_duration`, see
+        `scores_by_duration`, its quartiles those of all utterances in the table.
     """
     keys = ["condition", "noise_kind"] if by_kind else ["condition"]
     if by_kind:
@@ -126,14 +130,27 @@ def score_conditions(table: pd.DataFrame, subject: Subject, *, by_kind: bool = F
         (dict(zip(keys, names, strict=True)), part) for names, part in table.groupby(keys, sort=False, dropna=False)
     ]
     parts.sort(key=lambda item: (_loudness(item[1]), item[0].get("noise_kind") or ""))
+    bounds = None if by_kind else _duration_bounds(table)
     return [
         {
             "condition": names["condition"],
             "snr_db": _snr_of(part),
             "noise_kind": names.get("noise_kind"),
             **_scores(part, subject),
+            **_by_duration(part, subject, bounds),
         }
         for names, part in parts
+    ]
+
+
+def duration_notes(table: pd.DataFrame) -> list[str]:
+    """Return a sentence where an evaluation went on from a journal of an earlier version, which knew no durations."""
+    unknown = int(table["duration_s"].isna().sum()) if "duration_s" in table else len(table)
+    if not unknown:
+        return []
+    return [
+        f"Not scored by duration: {unknown} of {len(table)} outcomes were noted by an earlier version, which did not "
+        "tell how long an utterance is."
     ]
 
 
@@ -189,6 +206,30 @@ def _scores(part: pd.DataFrame, subject: Subject) -> dict[str, Any]:
     if subject.measures:
         record["speech"] = {measure: summarise_measure(part, measure) for measure in subject.measures}
     return record
+
+
+def _duration_bounds(table: pd.DataFrame) -> np.ndarray | None:
+    """Return the durations between quartiles of the utterances in a table; None where one's is unknown."""
+    if "duration_s" not in table or table["duration_s"].isna().any():
+        return None
+    # Each file once: how long it is does not change with the noise.
+    return quartile_bounds(table.drop_duplicates(["file", "duration_s"])["duration_s"])
+
+
+def _by_duration(part: pd.DataFrame, subject: Subject, bounds: np.ndarray | None) -> dict[str, Any]:
+    if bounds is None or not subject.categories:
+        return {}
+    labelled = part[part["emotion"].notna()]
+    if len(labelled) < FEWEST_LABELLED:
+        return {}
+    scores = scores_by_duration(
+        labelled["emotion"],
+        labelled["predicted"],
+        subject.categories,
+        durations_s=labelled["duration_s"],
+        bounds=bounds,
+    )
+    return {"by_duration": scores}
 
 
 def _mean(values: pd.Series) -> dict[str, Any]:

@@ -78,10 +78,10 @@ class Heard:
 def judge_utterance(utterance: Utterance, judge: Judge) -> list[dict[str, Any]]:
     """Return one row for each condition an utterance is heard in.
 
-    Each row holds `file` and the utterance's facts; `snr_db` (None: clean), `noise_kind`, `noise_file`,
-    `noise_offset_s`, `gain_db`, and those of `FURTHER_FACTS` that were asked for; `predicted` and `p_<category>`;
-    `predicted_<attribute>`; and for each measure
-    `unprocessed_<measure>`, `enhanced_<measure>`, and the same with `_unscored`: why there is no value, else None.
+    Each row holds `file` and the utterance's facts; `duration_s`, of what was heard; `snr_db` (None: clean),
+    `noise_kind`, `noise_file`, `noise_offset_s`, `gain_db`, and those of `FURTHER_FACTS` that were asked for;
+    `predicted` and `p_<category>`; `predicted_<attribute>`; and for each measure `unprocessed_<measure>`,
+    `enhanced_<measure>`, and the same with `_unscored`: why there is no value, else None.
 
     Raises:
         AudioError: the audio or its clean reference cannot be read.
@@ -89,7 +89,7 @@ def judge_utterance(utterance: Utterance, judge: Judge) -> list[dict[str, Any]]:
     """
     try:
         return [
-            {"file": utterance.file, **utterance.facts, **heard.facts}
+            {"file": utterance.file, **utterance.facts, "duration_s": len(heard.samples) / SAMPLE_RATE, **heard.facts}
             | _recognise(heard, judge.recognizer)
             | _measure(heard, utterance, judge)
             for heard in _conditions(utterance, judge)

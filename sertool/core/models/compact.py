@@ -3,20 +3,11 @@
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchaudio.functional import melscale_fbanks
 
-from sertool.core.audio.files import SAMPLE_RATE
-from sertool.core.audio.spectra import HOP, N_FFT, NUM_BINS, centred_stft, frame_mask, stft_frames
+from sertool.core.audio.spectra import HOP, N_FFT, frame_mask
 from sertool.core.models.config import CompactConfig
 from sertool.core.models.encoder import Encoder, EncoderOutput
-
-LOG_FLOOR = 1e-5
-"""Added to mel energies before the logarithm: about 46 dB below a standardised utterance's mean, so that the pauses of
-clean speech do not look like nothing else."""
-
-LOG_CENTRE, LOG_SPREAD = -4.0, 3.0
-"""About the mean and deviation of log-mel energies of speech in noise; what is fed in is centred on the one and divided
-by the other, with fixed numbers, so that a frame does not depend on the rest of its utterance."""
+from sertool.core.models.log_mel import log_mel, mel_filters
 
 
 class CompactEncoder(Encoder):
@@ -31,7 +22,8 @@ class CompactEncoder(Encoder):
         super().__init__()
         self.config = config
         # Stored with the weights: a model read back must hear exactly what the trained one heard.
-        self.register_buffer("window", torch.hann_window(N_FFT))
+        with torch.device("cpu"):  # on the meta device torch makes windows by its compiler, slow to import
+            self.register_buffer("window", torch.hann_window(N_FFT))
         self.register_buffer("mel_filters", mel_filters(config.mels))
         self.front_end = FrontEnd(config.mels, config.dim)
         dilations = [config.dilations[i % len(config.dilations)] for i in range(config.layers)]
@@ -76,7 +68,7 @@ class CompactEncoder(Encoder):
         Returns:
             L + 1 tensors (B, T, D), T = ceil((1 + S // 160) / 2), zero in the padding; and the frame lengths (B,).
         """
-        frames, frame_lengths = self.log_mel(waveform, lengths)  # (B, 2T, mels)
+        frames, frame_lengths = log_mel(waveform, lengths, self.window, self.mel_filters)  # (B, 2T, mels)
         x, frame_lengths = self.front_end(frames, frame_lengths)  # (B, T, D)
         mask = frame_mask(frame_lengths, x.shape[1])[:, :, None]
         states = [x]
@@ -85,20 +77,6 @@ class CompactEncoder(Encoder):
             states.append(x)
         states[-1] = self.final_norm(x) * mask
         return EncoderOutput(hidden_states=tuple(states), frame_lengths=frame_lengths)
-
-    def log_mel(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Return centred log-mel energies at 100 Hz, (B, T, mels), and each utterance's frames, (B,)."""
-        with torch.autocast(waveform.device.type, enabled=False):
-            power = centred_stft(waveform.float(), lengths, self.window).abs().square() / N_FFT
-            energies = torch.log(power @ self.mel_filters + LOG_FLOOR)
-        return (energies - LOG_CENTRE) / LOG_SPREAD, stft_frames(lengths)
-
-
-def mel_filters(mels: int) -> Tensor:
-    """Return triangular filters evenly spaced in mel from 20 Hz to 8 kHz (Slaney's scale), (201, mels)."""
-    with torch.device("cpu"):  # torchaudio looks at values, which a model being built on the meta device has not
-        filters = melscale_fbanks(NUM_BINS, 20.0, SAMPLE_RATE / 2, mels, SAMPLE_RATE, norm="slaney", mel_scale="slaney")
-    return filters / filters.sum(0).mean()
 
 
 class FrontEnd(nn.Module):

@@ -1,9 +1,10 @@
-"""The emotion head: attentive statistics pooling and one hidden layer (head of Tzeng et al., ICASSP 2025)."""
+"""The emotion head: a pooling over frames or chunks, and one hidden layer (head of Tzeng et al., ICASSP 2025)."""
 
 import torch
 from torch import Tensor, nn
 
 from sertool.core.audio.spectra import frame_mask
+from sertool.core.models.chunk_pooling import ChunkPooling
 from sertool.core.models.config import EmotionConfig
 
 MIDPOINT = 4.0
@@ -11,10 +12,15 @@ MIDPOINT = 4.0
 
 
 class AttentiveStatistics(nn.Module):
-    """Pool frames by attention: weighted mean and standard deviation over an utterance's own frames."""
+    """Pool frames by attention: weighted mean and standard deviation over an utterance's own frames.
+
+    Attributes:
+        out_dim: width of what is pooled, 2D.
+    """
 
     def __init__(self, dim: int) -> None:
         super().__init__()
+        self.out_dim = 2 * dim
         self.project = nn.Linear(dim, dim)
         self.query = nn.Linear(dim, 1, bias=False)
 
@@ -32,20 +38,22 @@ class AttentiveStatistics(nn.Module):
 class EmotionHead(nn.Module):
     """Recognise categories, attributes or both from one shared pooling.
 
-    Pooling (2D) → Dropout → Linear → LayerNorm → ReLU → Dropout, as in the published head. Ours are the attribute
-    output beside the class output, and that the pooled statistics are standardised with fixed numbers, taken once from
-    training speech (`pooled_mean`, `pooled_std`): they differ between utterances by much less than from zero, and a
-    head over a frozen encoder otherwise learns very slowly.
+    Pooling (P) → Dropout → Linear → LayerNorm → ReLU → Dropout, as in the published head, whose pooling is attentive
+    statistics; in its place may stand those over chunks. Ours are the attribute output beside the class output, and
+    that what is pooled is standardised with fixed numbers, taken once from training speech (`pooled_mean`,
+    `pooled_std`): it differs between utterances by much less than from zero, and a head over a frozen encoder otherwise
+    learns very slowly.
     """
 
     def __init__(self, dim: int, config: EmotionConfig) -> None:
         super().__init__()
-        self.pooling = AttentiveStatistics(dim)
-        self.register_buffer("pooled_mean", torch.zeros(2 * dim))
-        self.register_buffer("pooled_std", torch.ones(2 * dim))
+        over_frames = config.pooling == "attentive-statistics"
+        self.pooling = AttentiveStatistics(dim) if over_frames else ChunkPooling(dim, config)
+        self.register_buffer("pooled_mean", torch.zeros(self.pooling.out_dim))
+        self.register_buffer("pooled_std", torch.ones(self.pooling.out_dim))
         self.hidden = nn.Sequential(
             nn.Dropout(config.dropout),
-            nn.Linear(2 * dim, config.hidden),
+            nn.Linear(self.pooling.out_dim, config.hidden),
             nn.LayerNorm(config.hidden),
             nn.ReLU(),
             nn.Dropout(config.dropout),
@@ -58,13 +66,13 @@ class EmotionHead(nn.Module):
         return self.judge(self.pooling(features, frame_lengths))
 
     def judge(self, pooled: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """Map what was pooled (B, 2D) to class logits and attributes."""
+        """Map what was pooled (B, P) to class logits and attributes."""
         hidden = self.hidden((pooled - self.pooled_mean) / self.pooled_std)
         logits = self.categories(hidden) if self.categories else None
         attributes = MIDPOINT + self.attributes(hidden) if self.attributes else None
         return logits, attributes
 
     def standardise_pooling(self, pooled: Tensor) -> None:
-        """Take mean and deviation from the pooled statistics of training speech, (N, 2D)."""
+        """Take mean and deviation from what was pooled of training speech, (N, P)."""
         self.pooled_mean.copy_(pooled.mean(0))
         self.pooled_std.copy_(pooled.std(0, correction=0).clamp(min=1e-3))

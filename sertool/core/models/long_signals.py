@@ -1,9 +1,11 @@
 """Signals of any length through a shared model in constant memory, with the result of one pass over the whole.
 
 Every block is standardised with the statistics of the whole signal. The encoder hears a block with as much context as
-reaches its frames (an encoder that attends to all of its input gets CONTEXT, and one block's features fade into the
-next one's). The enhancement head's recurrent layers remember without limit, so their input is kept in a temporary file
-(0.18 GB an hour and channel at the usual size) and gone through in both directions.
+reaches its frames. An encoder that attends to all of its input gets CONTEXT, and one block's features fade into the
+next one's: they are as many as those of one pass, and lie where those lie, but attention, and the group norm of the
+base models, take in a block with its context in place of the whole. The enhancement head's recurrent layers remember
+without limit, so their input is kept in a temporary file (0.18 GB an hour and channel at the usual size) and gone
+through in both directions.
 """
 
 import math
@@ -21,7 +23,7 @@ from sertool.core.audio.spectra import HOP, Statistics
 from sertool.core.audio.streams import ALIGNMENT, BLOCK, FADE, Block, Pending, Survey, heard, in_blocks, joined
 from sertool.core.errors import OutputError
 from sertool.core.models.blockwise_lstm import BlockwiseLSTM
-from sertool.core.models.running_pooling import RunningPooling
+from sertool.core.models.running_pooling import running
 from sertool.core.models.shared import SharedModel
 
 ONE_PASS = 40 * SAMPLE_RATE
@@ -76,12 +78,22 @@ def long_judgement(
     model: SharedModel, source: AudioSource, found: Survey, turn: Turn
 ) -> tuple[Tensor | None, Tensor | None]:
     """Return the class logits (1, C) and attributes (1, A) of a long signal, channels averaged."""
-    pooling = RunningPooling(model.emotion_head.pooling)
+    with turn():
+        pooling = running(model.emotion_head.pooling, frames_of(model, found.heard))
     for features in long_features(model, source, found, turn, layer=None, head="emotion"):
         with turn():
             pooling.add(torch.from_numpy(features).to(model.window.device))
     with turn():
         return model.emotion_head.judge(pooling.pooled())
+
+
+@torch.inference_mode()
+def frames_of(model: SharedModel, samples: int) -> int:
+    """Return how many frames one pass over so many samples at 16 kHz, four times ALIGNMENT or more, would give."""
+    # Every ALIGNMENT samples more make one frame more, whichever encoder it is: a few samples tell the rest.
+    more = samples // ALIGNMENT - 4
+    waveform, lengths = as_batch(np.zeros(samples - more * ALIGNMENT), model.window.device)
+    return more + int(model.features(waveform, lengths)[1])
 
 
 @torch.inference_mode()

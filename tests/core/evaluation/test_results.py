@@ -2,13 +2,16 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import f1_score, recall_score
 
 from sertool.core.errors import OutputError
 from sertool.core.evaluation.results import (
     Results,
     Subject,
+    duration_notes,
     name_conditions,
     score_conditions,
     summarise_measure,
@@ -83,6 +86,65 @@ def test_snrs_drawn_from_a_range_are_put_in_groups():
     assert list(few) == ["clean", "-5 dB", "2.5 dB"]
     many = name_conditions(pd.Series([-5 + index * 0.7 for index in range(20)]))
     assert set(many) == {"about -5 dB", "about 0 dB", "about 5 dB", "about 10 dB"}
+
+
+def judged(utterances=40, seed=0):
+    """Outcomes of utterances of 1 to 4 s, many equally long, clean and at 0 dB; every seventh without a label."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for number in range(utterances):
+        duration_s, label = rng.integers(10, 40) / 10, None if number % 7 == 6 else rng.choice(SUBJECT.categories)
+        for snr_db in (None, 0.0):
+            outcome = row(f"{number}", snr_db, None, label, rng.choice(SUBJECT.categories), 0.5, 0.5)
+            rows.append(outcome | {"duration_s": duration_s})
+    return rows
+
+
+def test_each_quartile_of_duration_is_scored_as_by_sklearn():
+    table = tabulate(judged())
+    edges = [0.0, *table.drop_duplicates("file")["duration_s"].quantile([0.25, 0.5, 0.75]), np.inf]
+    for condition in score_conditions(table, SUBJECT):
+        part = table[(table["condition"] == condition["condition"]) & table["emotion"].notna()]
+        assert len(condition["by_duration"]) == 4
+        assert sum(one["n"] for one in condition["by_duration"]) == condition["n_labelled"]
+        for found, low, high in zip(condition["by_duration"], edges, edges[1:], strict=False):
+            inside = part[(part["duration_s"] > low) & (part["duration_s"] <= high)]
+            given, predicted = inside["emotion"], inside["predicted"]
+            assert found["n"] == len(inside)
+            assert found["range_s"] == [inside["duration_s"].min(), inside["duration_s"].max()]
+            expected = f1_score(given, predicted, labels=SUBJECT.categories, average="macro", zero_division=0)
+            assert found["f1_macro"] == pytest.approx(expected)
+            assert found["ua"] == pytest.approx(recall_score(given, predicted, average="macro", labels=given.unique()))
+
+
+def test_quartiles_are_those_of_the_test_in_every_condition_whatever_the_order():
+    rows = judged()
+    straight = score_conditions(tabulate(rows), SUBJECT)
+    shuffled = score_conditions(tabulate([rows[index] for index in np.random.default_rng(1).permutation(80)]), SUBJECT)
+    assert [one["by_duration"] for one in straight] == [one["by_duration"] for one in shuffled]
+    ranges = [[quartile["range_s"] for quartile in one["by_duration"]] for one in straight]
+    assert ranges[0] == ranges[1]
+
+
+def test_too_few_labels_or_unknown_durations_are_not_scored_by_duration():
+    few = score_conditions(tabulate(judged(8)), SUBJECT)
+    assert few[0]["n_labelled"] == 7 and "by_duration" not in few[0]
+    assert "by_duration" in score_conditions(tabulate(judged(10)), SUBJECT)[0]
+    assert "by_duration" not in score_conditions(tabulate(judged()), Subject((), (), ()))[0]
+    noisy = [one | {"noise_kind": "rain"} for one in judged()]
+    assert "by_duration" not in score_conditions(tabulate(noisy), SUBJECT, by_kind=True)[0]
+
+
+def test_outcomes_of_an_earlier_version_are_said_to_lack_durations():
+    rows = judged()
+    assert duration_notes(tabulate(rows)) == []
+    for older in ([0, 1], range(len(rows))):
+        for index in older:
+            rows[index].pop("duration_s", None)
+        table = tabulate(rows)
+        assert "by_duration" not in score_conditions(table, SUBJECT)[0]
+        (note,) = duration_notes(table)
+        assert f"{len(older)} of 80 outcomes" in note
 
 
 def make_results():

@@ -29,6 +29,7 @@ def test_a_row_holds_what_the_model_says_of_the_mixture(corpus, noise, run, prot
     recognizer = load(run, "cpu")
     prediction = recognizer.predict(mixture.noisy)
     assert row["predicted"] == prediction.label
+    assert row["duration_s"] == len(clean) / RATE
     assert row["p_anger"] == pytest.approx(prediction.probabilities["anger"], abs=1e-6)
     assert (row["noise_kind"], row["noise_file"]) == (mixture.kind, f"{mixture.kind}/{mixture.noise_file.name}")
     before = speech.speech_scores(mixture.clean, mixture.noisy)
