@@ -1,22 +1,18 @@
 """Self-supervised encoders: the hidden states, gradients and preprocessing of transformers, by our contract."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from ssl_examples import FAMILIES, FORMS, architecture, encoder, reference
 from torch import nn
 from transformers import Wav2Vec2FeatureExtractor
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from ssl_examples import FAMILIES, FORMS, architecture, encoder, reference
 
 from sertool.core.audio.spectra import utterance_statistics
 from sertool.core.models.config import SSLConfig
 from sertool.core.models.encoder import build_encoder
 from sertool.core.models.ssl import SSLEncoder
+from sertool.core.training.layers import checkpoint_layers
 
 
 @pytest.fixture(autouse=True)
@@ -157,7 +153,7 @@ def test_checkpointing_changes_time_and_memory_alone(form):
         calls = []
         ours.layers[1].feed_forward.register_forward_pre_hook(lambda *_: calls.append(1))
         if checkpointed:
-            ours.checkpoint_layers()
+            checkpoint_layers(ours)
         with torch.random.fork_rng():
             torch.manual_seed(3)
             states = ours(waveform, lengths).hidden_states

@@ -1,17 +1,13 @@
 """Architectures: what config.json says of an encoder, and nothing that could not be built from it."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoConfig
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
 from ssl_examples import FAMILIES, FORMS, architecture
+from transformers import AutoConfig
 
 from sertool.core.errors import InputError
 from sertool.core.models.config import SSLConfig

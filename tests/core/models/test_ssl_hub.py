@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,10 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 from huggingface_hub.utils import are_progress_bars_disabled
-from transformers.utils import logging
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
 from ssl_examples import reference, save
+from transformers.utils import logging
 
 from sertool.core.errors import InputError
 from sertool.core.models.ssl_hub import FETCHED, commit_of, find_ssl, quiet

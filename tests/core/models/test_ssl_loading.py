@@ -3,7 +3,6 @@
 import json
 import logging
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from ssl_examples import FAMILIES, FORMS, architecture, reference, save
 from torch import Tensor
 from transformers import (
     AutoConfig,
@@ -21,9 +21,6 @@ from transformers import (
     Wav2Vec2FeatureExtractor,
     Wav2Vec2Processor,
 )
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from ssl_examples import FAMILIES, FORMS, architecture, reference, save
 
 from sertool.core.errors import InputError
 from sertool.core.models.ssl import SSLEncoder

@@ -1,18 +1,14 @@
 """An utterance in a padded batch is what it is alone; in transformers, with the mask it asks for, it is not."""
 
-import sys
 from functools import cache
-from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ssl_examples import FORMS, encoder, reference
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from ssl_examples import FORMS, encoder, reference
 
 from sertool.core.models.ssl_padding import at_least, masked_group_norm
 
