@@ -12,6 +12,7 @@ from sertool.cli.doctor import doctor
 from sertool.cli.enhance import enhance
 from sertool.cli.evaluate import evaluate
 from sertool.cli.extract import extract
+from sertool.cli.masks import masks
 from sertool.cli.mix_noise import mix_noise
 from sertool.cli.predict import predict
 from sertool.cli.pretrain import pretrain
@@ -91,12 +92,26 @@ _add(
 )
 _add("rooms", rooms, "Data", "sertool rooms --count 100 --rt60 0.2:0.8 -o rooms/")
 _add("pretrain", pretrain, "Models")
-_add("train", train, "Models")
+_add(
+    "train",
+    train,
+    "Models",
+    "sertool train metadata.csv --noise noise/ --encoder runs/denoise -o runs/joint",
+    "sertool train metadata.csv --noise noise/ --encoder facebook/wav2vec2-base-960h --adapt lora -o lora",
+    "sertool train metadata.csv --encoder wavlm/ --adapt router --sparsity 0.06 --sparsity 0.1 -o runs/sweep",
+)
 _add(
     "evaluate",
     evaluate,
     "Models",
     "sertool evaluate metadata.csv --model runs/first --noise test-noise/ --snr clean --snr 0",
+)
+_add(
+    "masks",
+    masks,
+    "Models",
+    "sertool masks runs/emotion runs/enhancement",
+    "sertool masks runs/a runs/b runs/c --by all -o overlap.png",
 )
 _add(
     "enhance",

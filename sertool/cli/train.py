@@ -42,7 +42,31 @@ def train(
         list[str] | None, typer.Option("--task", help="emotion, enhancement; repeatable. Both is the joint model.")
     ] = None,
     encoder: Annotated[
-        str | None, typer.Option("--encoder", help="compact (new weights), or a run whose encoder is taken over.")
+        str | None,
+        typer.Option(
+            "--encoder",
+            metavar="compact|log-mel|RUN|NAME|DIR",
+            help="New weights; none; a run's encoder; or WavLM, HuBERT, wav2vec 2.0, data2vec by hub name or folder.",
+        ),
+    ] = None,
+    adapt: Annotated[
+        str | None,
+        typer.Option(
+            "--adapt",
+            metavar="full|frozen|router|lora",
+            help="What of a learned encoder changes: its weights, nothing, which connections exist, low-rank updates.",
+            show_default="full",
+        ),
+    ] = None,
+    sparsity: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--sparsity",
+            min=0.0,
+            max=0.99,
+            help="Share of connections the router drops; repeated, a run for each.",
+            show_default="0.1",
+        ),
     ] = None,
     schedule: Annotated[
         str | None, typer.Option("--schedule", help="auto, at-once, heads-then-all, cascade, or a YAML file of stages.")
@@ -64,15 +88,16 @@ def train(
     """Train the shared model: emotion and enhanced speech from one encoder, unfrozen in stages.
 
     Interrupted and run again, it goes on. Prints the run's folder.
-
-    Example: [bold]sertool train metadata.csv --noise noise/ --encoder runs/denoise -o runs/joint[/bold]
     """
-    from sertool.core.training.recipe import read_recipe, read_stages
+    from sertool.core.errors import InputError
+    from sertool.core.training.recipe import read_recipe, read_stages, with_settings
 
     flags = {
         "data.manifests": [str(path) for path in manifest or []] or None,
         "tasks": task or None,
         "encoder.name": encoder,
+        "encoder.adapt": adapt,
+        "encoder.router.sparsity": sparsity[0] if sparsity else None,
         "schedule": read_stages(schedule) if schedule else None,
         "emotion.attributes": attribute or None,
         **common_flags(noise, snr, epochs, batch_size, learning_rate, seed, device),
@@ -80,8 +105,16 @@ def train(
     resolved = read_recipe(find_recipe(recipe), merge(flags, setting))
     if not resolved.data.manifests:
         resolved = with_sample(resolved)
+    if sparsity and resolved.encoder.adapt != "router":
+        raise InputError(f"--sparsity is for the router, and --adapt is {resolved.encoder.adapt}; add --adapt router")
     folder = output or Path("runs") / run_name(resolved.data.manifests[0])
-    run_training(resolved, folder, overwrite=overwrite, bar=TrainingBar(as_json))
+    if not sparsity or len(sparsity) == 1:
+        run_training(resolved, folder, overwrite=overwrite, bar=TrainingBar(as_json))
+        return
+    for value in sparsity:
+        one = with_settings(resolved, {"encoder.router.sparsity": value})
+        title = f"sparsity {value:g}"
+        run_training(one, folder / f"sparsity-{value:g}", overwrite=overwrite, bar=TrainingBar(as_json, title))
 
 
 def common_flags(

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 MOST_WEIGHTS = 500_000_000
 """Weights of the largest compact encoder: beyond that of the largest speech models there are, and 2 GB."""
@@ -63,12 +63,22 @@ class CompactConfig(_Strict):
             raise ValueError(f"kernel × dilation is {self.kernel * max(self.dilations)}; at most {LONGEST_REACH}")
         return self
 
+    @property
+    def title(self) -> str:
+        """What it is, in a few words."""
+        return f"compact, {self.layers} layers of {self.dim}"
+
 
 class LogMelConfig(_Strict):
     """No learned encoder: log-mel energies themselves, for heads that bring their own chunk encoder."""
 
     kind: Literal["log-mel"] = "log-mel"
     mels: Annotated[int, Field(ge=1, le=MOST_MELS)] = 80
+
+    @property
+    def title(self) -> str:
+        """What it is, in a few words."""
+        return f"none, {self.mels} log-mel bands"
 
 
 class SSLConfig(_Strict):
@@ -82,8 +92,24 @@ class SSLConfig(_Strict):
     dropout: Share | None = None
     """In place of every dropout of its own; None leaves them."""
 
+    @property
+    def title(self) -> str:
+        """What it is, in a few words."""
+        layers, dim = (self.architecture.get(name) for name in ("num_hidden_layers", "hidden_size"))
+        return f"{self.architecture.get('model_type')}, {layers} layers of {dim}"
 
-EncoderConfig = Annotated[CompactConfig | LogMelConfig | SSLConfig, Field(discriminator="kind")]
+
+def _kind(encoder: Any) -> Any:
+    """Return which encoder a configuration is of; without a word it is the compact one."""
+    return encoder.get("kind", "compact") if isinstance(encoder, dict) else getattr(encoder, "kind", None)
+
+
+EncoderConfig = Annotated[
+    Annotated[CompactConfig, Tag("compact")]
+    | Annotated[LogMelConfig, Tag("log-mel")]
+    | Annotated[SSLConfig, Tag("ssl")],
+    Discriminator(_kind),
+]
 
 
 class BaseConfig(_Strict):
@@ -129,6 +155,16 @@ class AdaptConfig(_Strict):
     router: RouterConfig = RouterConfig()
     lora: LoRAConfig = LoRAConfig()
 
+    @property
+    def title(self) -> str:
+        """What is done, in a few words."""
+        if self.how == "router":
+            sets = "one set of masks for each head" if self.router.masks == "per-head" else "one set of masks"
+            return f"{self.router.sparsity:.0%} of the connections of its {self.router.layers} layers dropped, {sets}"
+        if self.how == "lora":
+            return f"low-rank updates of rank {self.lora.rank} beside its {self.lora.layers} layers"
+        return {"full": "weights trained", "frozen": "frozen"}[self.how]
+
 
 class ChunkConfig(_Strict):
     """Dynamic chunking: as many chunks for every utterance, by overlapping them more or less (Lin & Busso, 2020)."""
@@ -150,7 +186,7 @@ class EmotionConfig(_Strict):
     pooling: Literal["attentive-statistics", "chunk-mean", "chunk-gated", "chunk-recurrent", "chunk-self-attention"] = (
         "attentive-statistics"
     )
-    """Over frames by attentive statistics; or over chunks by their mean, a gate, recurrent attention, self-attention."""
+    """Over frames, attentive statistics; over chunks, their mean, a gate, recurrent attention, or self-attention."""
     chunks: ChunkConfig = ChunkConfig()
     categories: Names = ()
     attributes: Annotated[tuple[Literal["arousal", "dominance", "valence"], ...], AfterValidator(_distinct)] = ()
@@ -177,6 +213,22 @@ class SharedConfig(_Strict):
     layer_sum: Literal["shared", "per-head"] = "shared"
     emotion: EmotionConfig | None = None
     enhancement: EnhancementConfig | None = None
+
+    @model_validator(mode="after")
+    def _check_masks(self) -> "SharedConfig":
+        if self.adapt.how == "router" and self.adapt.router.masks == "per-head" and self.layer_sum == "shared":
+            raise ValueError("masks for each head need a layer sum for each head: set layer_sum to per-head")
+        return self
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The heads there are."""
+        return ("emotion",) * bool(self.emotion) + ("enhancement",) * bool(self.enhancement)
+
+    @property
+    def mask_sets(self) -> tuple[str, ...]:
+        """The sets of masks over the encoder, where it is adapted by masks."""
+        return self.heads if self.adapt.router.masks == "per-head" else ("shared",)
 
     @property
     def categories(self) -> tuple[str, ...]:

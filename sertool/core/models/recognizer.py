@@ -144,7 +144,7 @@ class Recognizer:
             head: whose layer sum, `emotion` or `enhancement`; they are the same where the sum is shared.
 
         Returns:
-            float32, (T, D), frame t centred on second t / 50; or (D,).
+            float32, (T, D), frame t centred on second t / 50 (of an SSL encoder 12.5 ms later); or (D,).
 
         Raises:
             InputError: the model has no such hidden state or head, or the samples are not usable.

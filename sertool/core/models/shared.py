@@ -18,12 +18,15 @@ from sertool.core.audio.spectra import (
     stft_frames,
     utterance_statistics,
 )
+from sertool.core.errors import InputError
+from sertool.core.models.adaptation import adapt_encoder, base_name, is_adapter, select_masks
 from sertool.core.models.config import SharedConfig
 from sertool.core.models.emotion_head import EmotionHead
-from sertool.core.models.encoder import EncoderOutput, build_encoder
+from sertool.core.models.encoder import Encoder, build_encoder
 from sertool.core.models.enhancement_head import EnhancementHead, repeat_to_spectrum
 from sertool.core.models.layer_sum import LayerSum
-from sertool.core.models.storage import load_weights, read_config, save_model
+from sertool.core.models.masked_linear import SCORES, kept_connections
+from sertool.core.models.storage import load_tensors, read_config, save_model
 
 
 @dataclass(frozen=True)
@@ -71,16 +74,26 @@ class EnhancedSpeech:
 class SharedModel(nn.Module):
     """Emotion and enhanced speech from the features of one encoder."""
 
-    def __init__(self, config: SharedConfig) -> None:
+    def __init__(self, config: SharedConfig, encoder: Encoder | None = None) -> None:
+        """Build the heads over an encoder, which is adapted in place; over a new one where none is given.
+
+        Args:
+            config: of the whole.
+            encoder: as `config.encoder` says, with the weights that an adaptation starts from.
+
+        Raises:
+            InputError: the encoder has no layers of the kind that is to be adapted.
+        """
         super().__init__()
         self.config = config
-        self.encoder = build_encoder(config.encoder)
-        heads = ["emotion"] * bool(config.emotion) + ["enhancement"] * bool(config.enhancement)
-        sums = ["shared"] if config.layer_sum == "shared" else heads
+        self.encoder = build_encoder(config.encoder) if encoder is None else encoder
+        sums = config.heads if config.layer_sum == "per-head" else ("shared",)
         self.layer_sums = nn.ModuleDict({name: LayerSum(self.encoder.num_states, self.encoder.dim) for name in sums})
         self.emotion_head = EmotionHead(self.encoder.dim, config.emotion) if config.emotion else None
         self.enhancement_head = EnhancementHead(self.encoder.dim, config.enhancement) if config.enhancement else None
-        self.register_buffer("window", torch.hamming_window(N_FFT))
+        with torch.device("cpu"):  # on the meta device torch makes windows by its compiler, slow to import
+            self.register_buffer("window", torch.hamming_window(N_FFT))
+        adapt_encoder(self.encoder, config.adapt, config.mask_sets)
 
     def forward(
         self, waveform: Tensor, lengths: Tensor, crop: Crop | None = None, statistics: Statistics | None = None
@@ -94,17 +107,14 @@ class SharedModel(nn.Module):
             statistics: what to standardise with, where the waveforms are pieces of longer ones; their own without.
         """
         statistics = statistics or utterance_statistics(waveform, lengths)
-        waveform = standardise(waveform, lengths, statistics)
-        encoded, features = self._encode(waveform, lengths)
+        features, frame_lengths = self._encode(waveform, lengths, statistics, self.config.heads)
         logits = attributes = noisy = enhanced = None
         spectrum_lengths = stft_frames(lengths)
         if self.emotion_head:
-            pooled = features.get("shared", features.get("emotion"))
-            logits, attributes = self.emotion_head(pooled, encoded.frame_lengths)
+            logits, attributes = self.emotion_head(features["emotion"], frame_lengths)
         if self.enhancement_head:
-            noisy = self.log_spectrum(waveform, lengths)
-            own = features.get("shared", features.get("enhancement"))
-            own = repeat_to_spectrum(own, encoded.frame_lengths, noisy.shape[1])
+            noisy = self.log_spectrum(standardise(waveform, lengths, statistics), lengths)
+            own = repeat_to_spectrum(features["enhancement"], frame_lengths, noisy.shape[1])
             if crop:
                 spectrum_lengths = cropped_lengths(spectrum_lengths, crop)
                 noisy, own = crop_frames(noisy, crop), crop_frames(own, crop)
@@ -112,10 +122,10 @@ class SharedModel(nn.Module):
         return SharedOutput(logits, attributes, noisy, enhanced, spectrum_lengths, statistics)
 
     def pool(self, waveform: Tensor, lengths: Tensor) -> Tensor:
-        """Return what the emotion head pools of waveforms (B, S), before it is standardised, (B, 2D)."""
-        waveform = standardise(waveform, lengths, utterance_statistics(waveform, lengths))
-        encoded, features = self._encode(waveform, lengths)
-        return self.emotion_head.pooling(features.get("shared", features.get("emotion")), encoded.frame_lengths)
+        """Return what the emotion head pools of waveforms (B, S), before it is standardised, (B, P)."""
+        statistics = utterance_statistics(waveform, lengths)
+        features, frame_lengths = self._encode(waveform, lengths, statistics, ("emotion",))
+        return self.emotion_head.pooling(features["emotion"], frame_lengths)
 
     def features(
         self,
@@ -138,17 +148,34 @@ class SharedModel(nn.Module):
         Returns:
             (B, T, D) at 50 Hz, arbitrary in the padding; and each utterance's own frames, (B,).
         """
-        waveform = standardise(waveform, lengths, statistics or utterance_statistics(waveform, lengths))
-        encoded = self.encoder(waveform, lengths)
-        if layer is not None:
-            return encoded.hidden_states[layer], encoded.frame_lengths
-        layer_sum = self.layer_sums["shared" if "shared" in self.layer_sums else head]
-        return layer_sum(encoded.hidden_states), encoded.frame_lengths
+        statistics = statistics or utterance_statistics(waveform, lengths)
+        if layer is None:
+            features, frame_lengths = self._encode(waveform, lengths, statistics, (head,))
+            return features[head], frame_lengths
+        select_masks(self.encoder, head)
+        encoded = self.encoder(self.encoder.prepare(waveform, lengths, statistics), lengths)
+        return encoded.hidden_states[layer], encoded.frame_lengths
 
-    def _encode(self, waveform: Tensor, lengths: Tensor) -> tuple[EncoderOutput, dict[str, Tensor]]:
-        """Return the hidden states of standardised waveforms, and the layer sums by name."""
-        encoded = self.encoder(waveform, lengths)
-        return encoded, {name: layer_sum(encoded.hidden_states) for name, layer_sum in self.layer_sums.items()}
+    def _encode(
+        self, waveform: Tensor, lengths: Tensor, statistics: Statistics, heads: tuple[str, ...]
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Return each head's features (B, T, D), and the frames of each utterance, (B,).
+
+        The encoder is gone through once, or once a head where each has masks of its own.
+        """
+        prepared = self.encoder.prepare(waveform, lengths, statistics)
+        features: dict[str, Tensor] = {}
+        encoded = None
+        for head in heads:
+            if encoded is None or len(self.config.mask_sets) > 1:
+                select_masks(self.encoder, head)
+                encoded = self.encoder(prepared, lengths)
+            if "shared" in self.layer_sums and features and len(self.config.mask_sets) == 1:
+                features[head] = next(iter(features.values()))
+            else:
+                layer_sum = self.layer_sums["shared" if "shared" in self.layer_sums else head]
+                features[head] = layer_sum(encoded.hidden_states)
+        return features, encoded.frame_lengths
 
     def log_spectrum(self, standardised: Tensor, lengths: Tensor) -> Tensor:
         """Return the log1p magnitude of standardised waveforms (B, S), shape (B, T, 201)."""
@@ -211,21 +238,76 @@ class SharedModel(nn.Module):
         samples = inverse_stft(enhanced, lengths, self.window, waveform.shape[1]) * statistics.std
         return EnhancedSpeech(waveform=samples, top_octave_gain=_top_octave_gain(magnitude, spectrum.abs()))
 
+    def base_names(self) -> dict[str, str]:
+        """Return the names of the tensors that are read from the base, each with its name there."""
+        if self.config.base is None:
+            return {}
+        encoder = self.encoder.state_dict(keep_vars=True)
+        names = [name for name in encoder if not is_adapter(name)]
+        if self.config.adapt.how == "full":
+            resting = {id(tensor) for part in self.encoder.parts()["front-end"] for tensor in part.parameters()}
+            names = [name for name in names if id(encoder[name]) in resting]
+        return {f"encoder.{name}": base_name(name) for name in names}
+
+    def own_state(self) -> dict[str, Tensor]:
+        """Return the tensors that are stored: all but those that are read from the base."""
+        base = self.base_names()
+        return {name: tensor for name, tensor in self.state_dict().items() if name not in base}
+
+    def load_own_state(self, tensors: dict[str, Tensor]) -> None:
+        """Put back what `own_state` returned; what comes from the base stays as it is.
+
+        Raises:
+            RuntimeError: names or shapes differ.
+        """
+        kept = {name: tensor for name, tensor in self.state_dict().items() if name in self.base_names()}
+        self.load_state_dict({**kept, **tensors})
+
     def save_pretrained(self, folder) -> None:
         """Write `config.json` and `model.safetensors` to a folder, each whole or not at all."""
-        save_model(self, self.config, folder)
+        save_model(self.own_state(), self.config, folder)
 
     @classmethod
     def from_pretrained(cls, folder) -> "SharedModel":
         """Return the model a folder holds, in evaluation mode.
 
         Raises:
-            InputError: the folder holds no model of this kind, or one whose weights do not fit its configuration.
+            InputError: the folder holds no model of this kind, or one whose weights do not fit its configuration; or
+                the encoder it was adapted from is not the one it was.
         """
         config = read_config(folder)
-        with torch.device("meta"):
-            model = cls(config)
-        return load_weights(model, folder).eval()
+        try:
+            with torch.device("meta"):
+                model = cls(config)
+        except InputError as error:
+            raise InputError(f"{folder}: {error}") from error
+        tensors = load_tensors(folder, model.own_state())
+        if config.base:
+            from sertool.core.models.base import read_base  # which reads models itself: a base may be one of ours
+
+            base = read_base(config.base)
+            missing = [name for name in model.base_names().values() if name not in base]
+            if missing:
+                raise InputError(
+                    f"{config.base.name}: has no '{missing[0][:80]}'; expected the encoder this model was adapted "
+                    "from: restore it, or train again"
+                )
+            tensors |= {name: base[there] for name, there in model.base_names().items()}
+        _expect_masks(tensors, config)
+        model.load_state_dict(tensors, assign=True)
+        return model.eval()
+
+
+def _expect_masks(tensors: dict[str, Tensor], config: SharedConfig) -> None:
+    """Raise InputError where a stored mask keeps another number of connections than its sparsity says."""
+    for name, tensor in tensors.items():
+        if SCORES in name and int(tensor.count_nonzero()) != kept_connections(
+            tensor.numel(), config.adapt.router.sparsity
+        ):
+            raise InputError(
+                f"mask '{name[:80]}' keeps {int(tensor.count_nonzero())} of {tensor.numel()} connections; expected a "
+                f"sparsity of {config.adapt.router.sparsity:g}: copy model.safetensors and config.json from one run"
+            )
 
 
 def _top_octave_gain(enhanced: Tensor, noisy: Tensor) -> Tensor:

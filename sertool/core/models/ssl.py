@@ -4,12 +4,10 @@ Its models are taken apart: their modules, with the names and weights they have 
 which gives the same hidden states but for padding (`ssl_padding`), and all of them in training too.
 """
 
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from sertool.core.audio.spectra import Statistics, frame_mask
 from sertool.core.models.config import SSLConfig
@@ -76,12 +74,6 @@ class SSLEncoder(Encoder):
             if isinstance(module, nn.BatchNorm1d):
                 module.eval()
         return self
-
-    def checkpoint_layers(self) -> None:
-        """Compute each layer again in the backward pass of training, in place of keeping what it computed."""
-        for layer in self.layers:
-            layer.gradient_checkpointing = True
-            layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)
 
     def parts(self) -> dict[str, list[nn.Module]]:
         """Return the convolutions at the front; what follows, up to half of the layers; and the other half.

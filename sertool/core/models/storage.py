@@ -9,27 +9,29 @@ import pydantic
 import safetensors
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from sertool.core.errors import InputError, OutputError
 from sertool.core.models.config import SharedConfig
+from sertool.core.models.masked_linear import BITS, SCORES, pack_masks, packed_bytes, unpack_masks
 from sertool.core.writing import whole_file, write_text
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 CONFIG_LIMIT_BYTES = 1_000_000
-TYPES = {"F32": torch.float32, "I64": torch.int64, "BOOL": torch.bool}
+TYPES = {"F32": torch.float32, "I64": torch.int64, "BOOL": torch.bool, "U8": torch.uint8}
 """Types of the tensors a model has, by their names in safetensors."""
 
 
-def save_model(model: nn.Module, config: SharedConfig, folder: Path | str) -> None:
-    """Write a model's configuration and weights to a folder, each whole or not at all.
+def save_model(tensors: Mapping[str, Tensor], config: SharedConfig, folder: Path | str) -> None:
+    """Write a model's configuration and its own tensors to a folder, each file whole or not at all.
 
     Raises:
         OutputError: they cannot be written.
     """
     folder = Path(folder)
-    save_tensors(folder / WEIGHTS_NAME, model.state_dict(), metadata={"format": "pt"})
+    packed = pack_masks(tensors, config.adapt.router.sparsity)
+    save_tensors(folder / WEIGHTS_NAME, packed, metadata={"format": "pt"})
     write_text(folder / CONFIG_NAME, json.dumps(config.model_dump(mode="json"), indent=2) + "\n")
 
 
@@ -82,6 +84,18 @@ def read_config(folder: Path | str) -> SharedConfig:
         raise InputError(f"{path}: is not JSON ({error}): restore the file from its source") from error
 
 
+def is_shared_model(folder: Path | str) -> bool:
+    """Return whether a folder holds a model of this kind: its `config.json` says so, be the rest of it as it may."""
+    path = Path(folder) / CONFIG_NAME
+    if not path.is_file() or path.stat().st_size > CONFIG_LIMIT_BYTES:
+        return False
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(tree, dict) and str(tree.get("format", "")).startswith("sertool-")
+
+
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return a JSON object, no key of which was written twice: of two sizes nobody could tell which was meant."""
     tree = dict(pairs)
@@ -90,27 +104,30 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return tree
 
 
-def load_weights(model: nn.Module, folder: Path | str) -> nn.Module:
-    """Fill a model built on the meta device from the safetensors file in a folder.
+def load_tensors(folder: Path | str, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors in the safetensors file of a folder, masks unpacked.
 
     Names, shapes and types are compared in the file's header first, so that a wrong file costs no memory.
 
+    Args:
+        folder: with the file.
+        expected: what it must hold; the tensors may be on the meta device.
+
     Raises:
-        InputError: the file is missing, cut off, or holds other tensors than the model has, or some that are not
-            numbers.
+        InputError: the file is missing, cut off, or holds other tensors than expected, or some that are not numbers.
     """
     path = Path(folder) / WEIGHTS_NAME
     if not path.is_file():
         raise InputError(
             f"{folder}: holds no {WEIGHTS_NAME}; expected the weights beside {CONFIG_NAME}: copy the whole folder"
         )
-    expected = {name: (tensor.dtype, list(tensor.shape)) for name, tensor in model.state_dict().items()}
+    wanted = dict(_stored(name, tensor) for name, tensor in expected.items())
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
             found = {name: (TYPES.get(part.get_dtype()), list(part.get_shape())) for name, part in slices.items()}
-        if found != expected:
-            odd = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+        if found != wanted:
+            odd = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
             raise InputError(
                 f"{path}: does not fit {CONFIG_NAME} ({len(odd)} tensors differ, first '{odd[0][:80]}'): "
                 "copy both from one run"
@@ -124,5 +141,11 @@ def load_weights(model: nn.Module, folder: Path | str) -> nn.Module:
         raise InputError(
             f"{path}: holds weights that are not numbers, first in '{spoilt}': train it anew with a lower learning rate"
         )
-    model.load_state_dict(weights, assign=True)
-    return model
+    return unpack_masks(weights, {name: tuple(tensor.shape) for name, tensor in expected.items()})
+
+
+def _stored(name: str, tensor: Tensor) -> tuple[str, tuple[torch.dtype, list[int]]]:
+    """Return the name, type and shape a tensor has in the file; scores are stored as the masks they make."""
+    if SCORES not in name:
+        return name, (tensor.dtype, list(tensor.shape))
+    return name.replace(SCORES, BITS), (torch.uint8, [packed_bytes(tensor.numel())])

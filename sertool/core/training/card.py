@@ -3,21 +3,21 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sertool.core.training.recipe import NEW_ENCODERS, Recipe
 from sertool.core.writing import write_text
 
 if TYPE_CHECKING:
     from sertool.core.training.inputs import Inputs
-    from sertool.core.training.recipe import Recipe
     from sertool.core.training.run import Run
 
 
-def write_card(run: "Run", recipe: "Recipe", inputs: "Inputs", summary: dict[str, Any]) -> None:
+def write_card(run: "Run", recipe: Recipe, inputs: "Inputs", summary: dict[str, Any]) -> None:
     """Write the run's `README.md`."""
     config = inputs.config
     seconds = float(inputs.train.durations_s.sum())
     manifests = ", ".join(Path(name).name for name in recipe.data.manifests)
     stages = "; ".join(f"{stage.epochs} epochs of {', '.join(stage.train)}" for stage in recipe.stages())
-    origin = "new" if recipe.encoder.name == "compact" else f"taken over from {Path(recipe.encoder.name).name}"
+    origin = "" if recipe.encoder.name in NEW_ENCODERS else f", taken over from {Path(recipe.encoder.name).name}"
     counts = ", ".join(f"{name} {round(count, 1):.10g}" for name, count in inputs.counts.items())
     by_votes = "" if recipe.emotion.loss == "cross-entropy" else ", by the annotators' votes"
     lines = [
@@ -33,7 +33,7 @@ def write_card(run: "Run", recipe: "Recipe", inputs: "Inputs", summary: dict[str
         "- Licence: the weights carry the strictest licence of the data named above; sertool does not know it.",
         "",
         "## Model",
-        f"- Encoder: {origin}, {config.encoder.layers} layers of {config.encoder.dim}.",
+        f"- Encoder: {config.encoder.title}{origin}; {config.adapt.title}.",
         *([f"- Categories: {', '.join(config.categories)}."] if config.categories else []),
         *([f"- Attributes (1–7): {', '.join(config.attributes)}."] if config.attributes else []),
         f"- Schedule: {stages}.",

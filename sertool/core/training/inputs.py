@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pydantic
 
 from sertool.core.audio.files import audio_digest
 from sertool.core.corpus.batches import Utterances
@@ -15,12 +14,11 @@ from sertool.core.corpus.mixing import Mixer
 from sertool.core.corpus.noise import file_digest
 from sertool.core.engine import default_workers, map_tasks
 from sertool.core.errors import InputError
-from sertool.core.models.config import EmotionConfig, EnhancementConfig, SharedConfig
-from sertool.core.models.shared import SharedModel
-from sertool.core.models.storage import WEIGHTS_NAME
+from sertool.core.models.config import SharedConfig
 from sertool.core.training.noise import babble_speech, heard_noise, noise_identity, read_mixers
 from sertool.core.training.recipe import Recipe
-from sertool.core.training.run import DIGEST, Run, open_run
+from sertool.core.training.run import DIGEST
+from sertool.core.training.start import Start, model_config, read_start
 from sertool.core.training.utterances import class_counts, find_categories, list_utterances, read_splits, select
 
 
@@ -35,7 +33,7 @@ class Inputs:
         dev_mixer: mixes noise kept back from training.
         dev_snrs: SNRs in dB the dev split is heard at; (NaN,) for clean speech.
         config: of the model.
-        start: the model whose encoder is taken over, if any.
+        start: the encoder that is taken over, if any, and where it comes from.
         identity: what must be the same for an interrupted run to go on: digests by name.
         seen_audio: digests of the audio learned from, ancestors included.
         noise_kinds: heard in training, on the dev split, or by the run the encoder comes from.
@@ -50,7 +48,7 @@ class Inputs:
     dev_mixer: Mixer | None
     dev_snrs: tuple[float, ...]
     config: SharedConfig
-    start: SharedModel | None
+    start: Start
     identity: dict[str, str]
     seen_audio: frozenset[str]
     noise_kinds: tuple[str, ...] = ()
@@ -71,7 +69,12 @@ def read_inputs(recipe: Recipe) -> Inputs:
     if categories:
         train = [select(manifest, categories, recipe, notes) for manifest in train]
         dev = [select(manifest, categories, recipe, notes) for manifest in dev]
-    config, start, parent = _model(recipe, categories)
+    start = read_start(recipe)
+    config, parent = model_config(recipe, categories, start), start.run
+    if parent is None and start.base is not None:
+        notes.append(
+            f"{start.base.name}: what it has heard is not known, so nobody can tell whether test speech was among it"
+        )
     train_mixer, dev_mixer, dev_snrs = read_mixers(recipe, notes)
     kinds, recordings = heard_noise([train_mixer, dev_mixer], [*train, *dev], parent)
     babble = babble_speech([train_mixer, dev_mixer], [*train, *dev], notes)
@@ -89,7 +92,7 @@ def read_inputs(recipe: Recipe) -> Inputs:
     _check_noisy(train_utterances, dev_utterances, train_mixer)
     seen = _digests([*_all_files(train_utterances, dev_utterances), *babble]) | _digests_of_sources([*train, *dev])
     seen |= parent.seen_audio if parent else set()
-    identity = {"encoder": file_digest(parent.model_folder / WEIGHTS_NAME) if parent else "new"}
+    identity = {"encoder": start.identity}
     for number, name in enumerate(recipe.data.manifests, 1):
         identity[f"manifest {number} ({Path(name).name})"] = file_digest(Path(name))
     identity |= noise_identity(train_mixer, dev_mixer)
@@ -108,36 +111,6 @@ def read_inputs(recipe: Recipe) -> Inputs:
         counts=counts,
         notes=tuple(notes),
     )
-
-
-def _model(recipe: Recipe, categories: tuple[str, ...]) -> tuple[SharedConfig, SharedModel | None, Run | None]:
-    """Return the model's configuration, and where its encoder has learned before: the model and its run."""
-    start = parent = None
-    encoder = recipe.encoder.compact
-    if recipe.encoder.name != "compact":
-        parent = open_run(Path(recipe.encoder.name))
-        start = SharedModel.from_pretrained(parent.model_folder)
-        encoder = start.config.encoder
-    emotion = enhancement = None
-    if "emotion" in recipe.tasks:
-        try:
-            emotion = EmotionConfig(
-                categories=categories,
-                attributes=recipe.emotion.attributes,
-                hidden=recipe.emotion.hidden,
-                dropout=recipe.emotion.dropout,
-            )
-        except pydantic.ValidationError as error:
-            first = error.errors()[0]
-            raise InputError(
-                f"the labels make no classes ({first['msg'][0].lower()}{first['msg'][1:]}); expected a few names: "
-                "correct the manifest's column 'emotion', or set emotion.categories"
-            ) from error
-    if "enhancement" in recipe.tasks:
-        sizes = recipe.enhancement
-        enhancement = EnhancementConfig(projection=sizes.projection, hidden=sizes.hidden)
-    config = SharedConfig(encoder=encoder, layer_sum=recipe.layer_sum, emotion=emotion, enhancement=enhancement)
-    return config, start, parent
 
 
 def _check_noisy(train: Utterances, dev: Utterances, mixer: Mixer | None) -> None:

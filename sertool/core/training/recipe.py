@@ -43,6 +43,9 @@ def _as_texts(value: Any) -> Any:
 Ratios = Annotated[tuple[str, ...], BeforeValidator(_as_texts)]
 
 
+NEW_ENCODERS = ("compact", "log-mel")
+"""Names of encoders that begin with random weights, or have none."""
+
 RECIPE_LIMIT_BYTES, RECIPE_LIMIT_VALUES = 1_000_000, 50_000
 """A recipe is small: larger files are refused, and so are those that aliases make larger."""
 
@@ -209,7 +212,7 @@ class Recipe(_Section):
 
         The front end of an encoder with random weights learns along with its lower layers; a learned one rests.
         """
-        new = self.encoder.name == "compact"
+        new = self.encoder.name in NEW_ENCODERS
         if not isinstance(self.schedule, str):
             return self.schedule
         word = self.schedule if self.schedule != "auto" else "at-once" if new else "cascade"
@@ -254,6 +257,15 @@ def make_recipe(tree: dict[str, Any], *, source: str = "recipe") -> Recipe:
         return Recipe.model_validate(tree)
     except pydantic.ValidationError as error:
         raise InputError(f"{source}: {_explain(error)}") from error
+
+
+def with_settings(recipe: Recipe, settings: dict[str, Any]) -> Recipe:
+    """Return a recipe with other values by dotted key, such as `{"encoder.router.sparsity": 0.2}`.
+
+    Raises:
+        InputError: as `read_recipe`.
+    """
+    return read_recipe(None, settings, base=recipe.model_dump(mode="json"))
 
 
 def read_stages(text: str) -> str | list[Any]:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
+from sertool.core.models.adaptation import is_adapter
 from sertool.core.models.shared import SharedModel
 
 Part = Literal["heads", "encoder-upper", "encoder-lower", "front-end"]
@@ -64,18 +65,30 @@ def with_front_end(stage: Stage) -> Stage:
 
 
 def parts(model: SharedModel) -> dict[Part, list[nn.Parameter]]:
-    """Return a model's parameters by part; every parameter is in exactly one."""
-    encoder_parameters = {id(parameter) for parameter in model.encoder.parameters()}
-    heads = [parameter for parameter in model.parameters() if id(parameter) not in encoder_parameters]
-    return {"heads": heads, **{part: list(_parameters(*modules)) for part, modules in model.encoder.parts().items()}}
+    """Return the parameters that may learn, by part, each in exactly one.
+
+    Of an encoder that is adapted by masks or low-rank updates these are the adaptation's own, and of a frozen one none.
+    """
+    how = model.config.adapt.how
+    encoder = dict(model.encoder.named_parameters())
+    learning = {id(parameter) for name, parameter in encoder.items() if how == "full" or is_adapter(name)}
+    encoder_ids = {id(parameter) for parameter in encoder.values()}
+    heads = [parameter for parameter in model.parameters() if id(parameter) not in encoder_ids]
+    by_part = {part: list(_parameters(*modules)) for part, modules in model.encoder.parts().items()}
+    return {"heads": heads} | {
+        part: [parameter for parameter in parameters if id(parameter) in learning]
+        for part, parameters in by_part.items()
+    }
 
 
 def freeze_for(stage: Stage, model: SharedModel) -> dict[Part, list[nn.Parameter]]:
     """Let exactly a stage's parts learn, and return their parameters by part."""
     by_part = parts(model)
-    for part, parameters in by_part.items():
-        for parameter in parameters:
-            parameter.requires_grad_(part in stage.train)
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    for part in stage.train:
+        for parameter in by_part[part]:
+            parameter.requires_grad_(True)
     return {part: by_part[part] for part in stage.train}
 
 

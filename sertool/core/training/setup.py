@@ -1,5 +1,7 @@
 """What a training starts with: model, optimizer, objective and device, each from the recipe."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import torch
 from accelerate import Accelerator
@@ -8,11 +10,13 @@ from sertool.core.audio.files import SAMPLE_RATE
 from sertool.core.audio.spectra import HOP
 from sertool.core.corpus.batches import Pick, UtteranceDataset
 from sertool.core.environment import choose_device
+from sertool.core.models.encoder import build_encoder
 from sertool.core.models.shared import SharedModel
 from sertool.core.randomness import seed_for
 from sertool.core.training.inputs import Inputs
 from sertool.core.training.losses import class_weights
 from sertool.core.training.objective import Objective
+from sertool.core.training.processes import check_launcher
 from sertool.core.training.recipe import Recipe
 from sertool.core.training.schedule import Stage, freeze_for
 
@@ -23,22 +27,33 @@ POOLING_UTTERANCES = 256
 def build_model(recipe: Recipe, inputs: Inputs) -> SharedModel:
     """Return the model a training starts from: new weights drawn from the seed, or a learned encoder's.
 
-    With the encoder come the enhancement head and its layer sum, where both models have them at the same sizes, so
-    that what pre-training learned of denoising is kept.
+    From a run comes the enhancement head with its layer sum, where both models have them at the same sizes, so that
+    what pre-training learned of denoising is kept; and the emotion head, where the recipe asks for all heads.
     """
+    config, start = inputs.config, inputs.start
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for("weights", recipe.seed))
-        model = SharedModel(inputs.config)
-    if inputs.start is None:
-        return model
-    model.encoder.load_state_dict(inputs.start.encoder.state_dict())
-    same = inputs.config.enhancement is not None and inputs.config.enhancement == inputs.start.config.enhancement
-    if same:
-        model.enhancement_head.load_state_dict(inputs.start.enhancement_head.state_dict())
-        source = inputs.start.layer_sums["shared" if "shared" in inputs.start.layer_sums else "enhancement"]
-        target = model.layer_sums["shared" if "shared" in model.layer_sums else "enhancement"]
-        target.load_state_dict(source.state_dict())
+        # Weights that are taken over need not be drawn; those of a small encoder are, for heads that are the same ones.
+        with torch.device("meta") if config.encoder.kind == "ssl" else nullcontext():
+            encoder = build_encoder(config.encoder)
+        if start.encoder:
+            encoder.load_state_dict(start.encoder.state_dict(), assign=config.encoder.kind == "ssl")
+        model = SharedModel(config, encoder)
+    if start.model:
+        for head in ("enhancement", "emotion") if recipe.encoder.heads == "all" else ("enhancement",):
+            _take_head(head, model, start.model)
     return model
+
+
+def _take_head(head: str, model: SharedModel, source: SharedModel) -> None:
+    """Copy a head and its layer sum from another model, where both have it at the same sizes."""
+    sizes = getattr(model.config, head)
+    if sizes is None or sizes != getattr(source.config, head):
+        return
+    getattr(model, f"{head}_head").load_state_dict(getattr(source, f"{head}_head").state_dict())
+    theirs = source.layer_sums["shared" if "shared" in source.layer_sums else head]
+    ours = model.layer_sums["shared" if "shared" in model.layer_sums else head]
+    ours.load_state_dict(theirs.state_dict())
 
 
 @torch.no_grad()
@@ -50,6 +65,8 @@ def standardise_pooling(model: SharedModel, dataset: UtteranceDataset, device: t
         dataset: the training split; evenly spaced utterances of it are heard, at most `POOLING_UTTERANCES`.
         device: of the model.
     """
+    if (model.emotion_head.pooled_std != 1).any():  # a head that was taken over knows it already
+        return
     model.eval()
     step = -(-len(dataset) // POOLING_UTTERANCES)
     chosen = np.argsort(dataset.utterances.durations_s, kind="stable")[::step]
@@ -96,8 +113,9 @@ def make_accelerator(recipe: Recipe) -> Accelerator:
     """Return accelerate's plumbing: device, processes and precision as the recipe says.
 
     Raises:
-        InputError: the device is not there.
+        InputError: the device is not there, or accelerate was told what the recipe is to say.
     """
+    check_launcher()
     device = choose_device(recipe.device)
     precision = recipe.optimisation.precision
     if precision == "auto":

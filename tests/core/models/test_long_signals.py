@@ -81,7 +81,6 @@ def test_an_encoder_that_hears_everything_goes_through_the_same_blocks(monkeypat
 
 def make_ssl(form: str, *, attends: bool) -> Recognizer:
     """Return a random model over a small self-supervised encoder of one layer, its attention shut off if asked for."""
-    sys.path.insert(0, str(Path(__file__).resolve().parent))
     import ssl_examples  # here, since transformers takes seconds to import
 
     config = SharedConfig(

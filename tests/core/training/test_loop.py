@@ -6,7 +6,6 @@ import threading
 
 import numpy as np
 import pytest
-import soundfile
 import torch
 from safetensors.torch import load_file
 
@@ -25,28 +24,6 @@ from sertool.core.training.recipe import make_recipe
 from sertool.core.training.reporter import Silent
 from sertool.core.training.run import begin_run, open_run
 from sertool.core.training.setup import build_model, make_accelerator
-
-RATE = 16000
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    """Tones of two kinds, high and low, from three speakers, with attributes; and a folder of noise."""
-    folder = tmp_path_factory.mktemp("corpus")
-    generator = np.random.default_rng(0)
-    rows = ["file_name,speaker,split,emotion,arousal"]
-    for speaker, split in (("a", "train"), ("b", "train"), ("c", "dev")):
-        for i in range(6):
-            emotion, pitch = (("anger", 900), ("neutral", 200))[i % 2]
-            time = np.arange(int(RATE * generator.uniform(0.4, 0.9))) / RATE
-            tone = 0.2 * np.sin(2 * np.pi * (pitch + 40 * i) * time)
-            soundfile.write(folder / f"{speaker}{i}.wav", tone, RATE)
-            rows.append(f"{speaker}{i}.wav,{speaker},{split},{emotion},{5.5 if emotion == 'anger' else 2.5}")
-    (folder / "metadata.csv").write_text("\n".join(rows) + "\n")
-    for i in range(12):
-        (folder / "noise" / "hiss").mkdir(parents=True, exist_ok=True)
-        soundfile.write(folder / "noise" / "hiss" / f"{i}.wav", 0.1 * generator.standard_normal(RATE), RATE)
-    return folder
 
 
 def recipe_for(corpus, **changes):
@@ -234,13 +211,13 @@ def test_pretraining_hands_on_encoder_and_enhancement_head(corpus, tmp_path):
     model = build_model(recipe, inputs)
     for name, tensor in inputs.start.encoder.state_dict().items():
         assert torch.equal(model.encoder.state_dict()[name], tensor)
-    assert torch.equal(model.enhancement_head.mask.weight, inputs.start.enhancement_head.mask.weight)
+    assert torch.equal(model.enhancement_head.mask.weight, inputs.start.model.enhancement_head.mask.weight)
     joint = train_run(recipe, tmp_path / "joint")
     assert denoise.seen_audio <= joint.seen_audio
     # A learned front end rests: it comes out of fine-tuning as it went in. The layers above it do not.
     names = json.loads((joint.folder / "last" / "state.json").read_text())["files"]
     trained = load_file(joint.folder / "last" / names["model"])
-    before = inputs.start.state_dict()
+    before = inputs.start.model.state_dict()
     assert torch.equal(trained["encoder.front_end.first.weight"], before["encoder.front_end.first.weight"])
     assert not torch.equal(trained["encoder.layers.0.expand.weight"], before["encoder.layers.0.expand.weight"])
 
@@ -289,7 +266,7 @@ def test_unlabelled_speech_without_splits_holds_some_out(corpus, tmp_path):
     [
         ({"data": {"manifests": []}}, "names no manifest"),
         ({"noise": {"dev_snr_db": ["-5:5"]}}, "expected fixed ratios"),
-        ({"encoder": {"name": "nowhere"}}, "no such run folder"),
+        ({"encoder": {"name": "./nowhere"}}, "no such run folder"),
         ({"emotion": {"categories": ["anger"]}}, "neutral"),
         ({"emotion": {"categories": ["anger", "neutral", "fear"]}}, "'fear'"),
         ({"emotion": {"attributes": ["valence"]}}, "valence"),

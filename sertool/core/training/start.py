@@ -1,0 +1,122 @@
+"""What a training starts from: the encoder it takes over, where that comes from, and the model above it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pydantic
+
+from sertool.core.corpus.noise import file_digest
+from sertool.core.errors import InputError
+from sertool.core.models.adaptation import merge_adaptation
+from sertool.core.models.base import commit, digest_of, is_trained_here, load_plain
+from sertool.core.models.config import AdaptConfig, BaseConfig, EmotionConfig, EnhancementConfig, SharedConfig
+from sertool.core.models.encoder import Encoder
+from sertool.core.models.shared import SharedModel
+from sertool.core.models.storage import WEIGHTS_NAME
+from sertool.core.training.recipe import NEW_ENCODERS, Recipe
+from sertool.core.training.run import Run, open_run
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a training starts.
+
+    Attributes:
+        encoder: with the weights it learned before, adaptations merged into them; None for a new one.
+        run: the run it comes from, if it does.
+        model: that run's model, for its heads; its encoder is the one above.
+        base: where unchanged tensors are read from; None where the model is to store all of its own.
+        identity: what must be the same for an interrupted training to go on.
+    """
+
+    encoder: Encoder | None = None
+    run: Run | None = None
+    model: SharedModel | None = None
+    base: BaseConfig | None = None
+    identity: str = "new"
+
+
+def read_start(recipe: Recipe) -> Start:
+    """Return what a recipe starts from.
+
+    Raises:
+        InputError: there is no such encoder, it cannot be used, or there is nothing to adapt.
+    """
+    settings = recipe.encoder
+    if settings.name in NEW_ENCODERS:
+        if settings.adapt != "full":
+            raise InputError(
+                f"adapt is {settings.adapt}, and the encoder '{settings.name}' has learned nothing yet; expected one "
+                "that has: name a run or an SSL encoder with --encoder, or leave --adapt out"
+            )
+        return Start()
+    # An encoder whose front end learns too has nothing left to read from elsewhere.
+    whole = settings.adapt == "full" and any("front-end" in stage.train for stage in recipe.stages())
+    if not is_trained_here(settings.name):
+        encoder = load_plain(settings.name, settings.revision)
+        digest = digest_of(encoder.state_dict())
+        revision = commit(settings.name, settings.revision)
+        base = BaseConfig(name=_lasting(settings.name), revision=revision, digest=digest)
+        return Start(encoder=encoder, base=None if whole else base, identity=digest)
+    run = open_run(Path(settings.name))
+    model = SharedModel.from_pretrained(run.model_folder)
+    merge_adaptation(model.encoder)
+    # A fully tuned encoder is stored whole; of one on disk elsewhere, its unchanged front end may stay there.
+    base = model.config.base if model.config.adapt.how == "full" and not whole else None
+    if settings.adapt != "full":
+        base = BaseConfig(name=_lasting(settings.name), digest=digest_of(model.encoder.state_dict()))
+    identity = file_digest(run.model_folder / WEIGHTS_NAME)
+    return Start(encoder=model.encoder, run=run, model=model, base=base, identity=identity)
+
+
+def model_config(recipe: Recipe, categories: tuple[str, ...], start: Start) -> SharedConfig:
+    """Return the configuration of the model to train.
+
+    Raises:
+        InputError: the labels make no classes, or settings contradict each other.
+    """
+    emotion = enhancement = None
+    if "emotion" in recipe.tasks:
+        emotion = _emotion(recipe, categories)
+    if "enhancement" in recipe.tasks:
+        sizes = recipe.enhancement
+        enhancement = EnhancementConfig(projection=sizes.projection, hidden=sizes.hidden)
+    settings = recipe.encoder
+    new = settings.log_mel if settings.name == "log-mel" else settings.compact
+    encoder = start.encoder.config if start.encoder else new
+    if settings.dropout is not None and "dropout" in type(encoder).model_fields:
+        encoder = encoder.model_copy(update={"dropout": settings.dropout})
+    try:
+        return SharedConfig(
+            encoder=encoder,
+            base=start.base,
+            adapt=AdaptConfig(how=settings.adapt, router=settings.router, lora=settings.lora),
+            layer_sum=recipe.layer_sum,
+            emotion=emotion,
+            enhancement=enhancement,
+        )
+    except pydantic.ValidationError as error:
+        raise InputError(f"recipe: {error.errors()[0]['msg']}: change one of them") from error
+
+
+def _emotion(recipe: Recipe, categories: tuple[str, ...]) -> EmotionConfig:
+    try:
+        return EmotionConfig(
+            pooling=recipe.emotion.pooling,
+            chunks=recipe.emotion.chunks,
+            categories=categories,
+            attributes=recipe.emotion.attributes,
+            hidden=recipe.emotion.hidden,
+            dropout=recipe.emotion.dropout,
+        )
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(
+            f"the labels make no classes ({first['msg'][0].lower()}{first['msg'][1:]}); expected a few names: "
+            "correct the manifest's column 'emotion', or set emotion.categories"
+        ) from error
+
+
+def _lasting(name: str) -> str:
+    """Return a name that holds in any working folder: a folder's absolute path, a name on the hub as it is."""
+    return str(Path(name).resolve()) if Path(name).is_dir() else name
