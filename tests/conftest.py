@@ -1,17 +1,27 @@
 """Fixtures every test may use."""
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-import numpy as np
 import pytest
-from hypothesis import settings
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Else each process starts as many threads as there are cores. NumPy and torch read it when they are imported, which
+    # is below; what the tests start inherits it.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, CORES // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))))
+
+import numpy as np  # noqa: E402
+from hypothesis import settings  # noqa: E402
 
 # No test is timed: a busy machine is no fault of the code.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+FILES_WORTH_PROCESSES = 10
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -39,6 +49,13 @@ def full_disk() -> Callable[[int], AbstractContextManager[None]]:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
     return limit
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Run a few files in this process: they are done before others would have been started."""
+    places = [Path(argument.partition("::")[0]) for argument in config.args]
+    files = sum(len(list(place.rglob("test_*.py"))) if place.is_dir() else 1 for place in places)
+    return min(CORES, 8) if CORES > 1 and files >= FILES_WORTH_PROCESSES else 0
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

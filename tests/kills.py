@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 import soundfile
+import torch._dynamo  # noqa: F401  a second's work, which torch puts off until its first optimizer
 from kills_mended import FAULTS_MENDED
 
 # All that commands load later, loaded before they are forked.

@@ -5,15 +5,11 @@ import json
 import os
 import shutil
 import struct
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
 from bench import Bench, build
 from flac_mutators import block as flac_block
 from flac_mutators import bomb, constant_frame, streaminfo

@@ -4,15 +4,11 @@ The long part is `campaign.py`; what it found has a test beside the module it wa
 """
 
 import signal
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
 from bench import Bench, build
 from calls import Call
 from campaign import plan

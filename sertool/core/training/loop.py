@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,15 @@ from torch import Tensor
 from sertool.core.corpus.batches import Augmentation, Batch, Pick, UtteranceDataset, load_batches, plan_epoch
 from sertool.core.errors import InputError, SertoolError
 from sertool.core.models.shared import SharedOutput
+from sertool.core.models.storage import save_model
 from sertool.core.randomness import seed_for
 from sertool.core.training.card import write_card
 from sertool.core.training.history import History
 from sertool.core.training.inputs import Inputs, read_inputs
 from sertool.core.training.interrupt import StopFlag, finish_update_on_interrupt
+from sertool.core.training.layers import checkpoint_layers, compile_layers
 from sertool.core.training.losses import ccc_gradient
+from sertool.core.training.processes import left_alone, own_parts, together, told_once
 from sertool.core.training.recipe import Recipe
 from sertool.core.training.reporter import Reporter, Silent
 from sertool.core.training.run import Run, begin_run, finish_run, open_run, tidy_run, write_seen
@@ -31,6 +34,7 @@ from sertool.core.training.setup import (
     make_optimizer,
     standardise_pooling,
 )
+from sertool.core.training.sharding import shard, unsynchronised, whole
 from sertool.core.training.state import load_state, read_counters, save_state
 from sertool.core.training.validation import validate
 from sertool.core.writing import sole_process
@@ -56,30 +60,36 @@ def train_run(recipe: Recipe, folder: Path | str, *, overwrite: bool = False, re
         KeyboardInterrupt: stopped by Ctrl-C, after the state was saved.
     """
     folder = Path(folder)
-    if Path(recipe.encoder.name).resolve() in (folder.resolve(), (folder / "model").resolve()):
-        raise InputError(f"{folder}: is the run the encoder comes from; expected another folder: choose one with -o")
-    inputs, accelerator = read_inputs(recipe), make_accelerator(recipe)
+    with told_once():
+        if Path(recipe.encoder.name).resolve() in (folder.resolve(), (folder / "model").resolve()):
+            raise InputError(
+                f"{folder}: is the run the encoder comes from; expected another folder: choose one with -o"
+            )
+        accelerator = make_accelerator(recipe)
+    with together(accelerator):
+        inputs = read_inputs(recipe)
     reporter = reporter if reporter and accelerator.is_main_process else Silent()
     for line in inputs.notes:
         reporter.note(line)
-    with sole_process(folder) if accelerator.is_main_process else nullcontext():
-        return _train_in(folder, recipe, inputs, accelerator, reporter, overwrite=overwrite)
-
-
-def _train_in(
-    folder: Path, recipe: Recipe, inputs: Inputs, accelerator: Accelerator, reporter: Reporter, *, overwrite: bool
-) -> Run:
-    """Train in a folder in which no other run's process works."""
-    if accelerator.is_main_process:
-        run = begin_run(folder, recipe, inputs.identity, _about(inputs), overwrite=overwrite)
-        tidy_run(run)
-        if not run.finished:
-            write_seen(folder, inputs.seen_audio)
-    accelerator.wait_for_everyone()
-    run = begin_run(folder, recipe, inputs.identity, _about(inputs))
-    if run.finished:
-        return run
+    if recipe.optimisation.sharding == "fsdp" and accelerator.num_processes == 1:
+        reporter.note("optimisation.sharding: there is one process, so nothing is sharded; `torchrun` starts several")
     with ExitStack() as stack:
+        with together(accelerator):
+            if accelerator.is_main_process:
+                stack.enter_context(sole_process(folder))
+                run = begin_run(folder, recipe, inputs.identity, _about(inputs), overwrite=overwrite)
+                tidy_run(run)
+                if not run.finished:
+                    write_seen(folder, inputs.seen_audio)
+        with together(accelerator):
+            run = begin_run(folder, recipe, inputs.identity, _about(inputs))
+        return run if run.finished else _train(run, recipe, inputs, accelerator, reporter)
+
+
+def _train(run: Run, recipe: Recipe, inputs: Inputs, accelerator: Accelerator, reporter: Reporter) -> Run:
+    """Train in a folder in which no other run's process works."""
+    with ExitStack() as stack:
+        stack.enter_context(left_alone(accelerator))
         stack.enter_context(torch.random.fork_rng(devices=[]))
         stop = stack.enter_context(finish_update_on_interrupt())
         training = Training(recipe, inputs, run, accelerator, reporter, stop)
@@ -88,7 +98,7 @@ def _train_in(
         write_card(run, recipe, inputs, summary)
         finish_run(run, summary)
     accelerator.wait_for_everyone()
-    return open_run(folder)
+    return open_run(run.folder)
 
 
 class Training:
@@ -106,6 +116,12 @@ class Training:
         self.recipe, self.inputs, self.run = recipe, inputs, run
         self.accelerator, self.reporter, self.stop = accelerator, reporter, stop
         self.bare = build_model(recipe, inputs).to(accelerator.device)
+        with told_once():
+            if recipe.optimisation.checkpointing:
+                checkpoint_layers(self.bare.encoder)
+            if recipe.optimisation.compile:
+                compile_layers(self.bare.encoder)
+        self.sharded = recipe.optimisation.sharding == "fsdp" and accelerator.num_processes > 1
         self.model = self.stepper = None
         self.objective = make_objective(recipe, inputs, accelerator.device)
         augmentation = Augmentation(recipe.data.max_s, recipe.data.speed_change, recipe.noise.clean_share)
@@ -130,6 +146,8 @@ class Training:
             standardise_pooling(self.bare, self.dataset, self.accelerator.device)
         first = self.counters["epochs"]
         self.history.keep(first)
+        if self.sharded:
+            shard(self.bare, self.accelerator.device)
         self.accelerator.wait_for_everyone()
         self.reporter.begin(self.total_updates, self.counters["updates"])
         for epoch in range(first, len(self.epochs)):
@@ -152,6 +170,9 @@ class Training:
             freeze_for(self.stages[stage_index if within else stage_index - 1], self.bare)
             load_state(self.run.folder / "last", model=self.bare, optimizer=stored)
             freeze_for(self.stage, self.bare)
+        if self.sharded:
+            self.model, self.stepper = self.bare, self.optimizer
+            return
         # The wrapper of the stage before must go first: its hooks would still answer to the same parameters' gradients.
         self.model, self.stepper = self.accelerator.free_memory(self.model, self.stepper)
         self.model, self.stepper = self.accelerator.prepare(self.bare, self.optimizer)
@@ -180,8 +201,7 @@ class Training:
         self.counters |= {"epochs": epoch + 1, "sums": {}}
         if self.counters["best"] is None or dev["score"] > self.counters["best"]:
             self.counters |= {"best": dev["score"], "best_epoch": epoch}
-            if self.accelerator.is_main_process:
-                self.bare.save_pretrained(self.run.model_folder)
+            self._save_model()
         self.history.append(line)
         self._save()
         self.reporter.epoch(line)
@@ -189,18 +209,11 @@ class Training:
     def _load(self, plan: list[np.ndarray], epoch: int) -> Iterator[list[Batch]]:
         """Yield this process's share of each update's batch, cut into accumulation steps."""
         steps = self.recipe.optimisation.accumulation
-        world, rank = self.accelerator.num_processes, self.accelerator.process_index
-        parts = []
-        for batch in plan:
-            if len(batch) < steps * world:
-                raise InputError(
-                    f"a batch of {len(batch)} utterances cannot be cut for {world} processes × {steps} steps: "
-                    "use fewer of them, or a larger optimisation.batch_size"
-                )
-            for part in np.array_split(batch, steps * world)[rank::world]:
-                parts.append([Pick(int(index), epoch) for index in part])
+        with told_once():
+            parts = own_parts(plan, self.accelerator, steps=steps)
+        picks = [[Pick(int(index), epoch) for index in part] for part in parts]
         waiting: list[Batch] = []
-        for batch in load_batches(self.dataset, parts, workers=self.recipe.data.workers):
+        for batch in load_batches(self.dataset, picks, workers=self.recipe.data.workers):
             waiting.append(batch.to(self.accelerator.device))
             if len(waiting) == steps:
                 yield waiting
@@ -217,7 +230,8 @@ class Training:
             last = step == len(batches) - 1
             with ExitStack() as stack:
                 if not last:
-                    stack.enter_context(self.accelerator.no_sync(self.model))
+                    wait = unsynchronised if self.sharded else self.accelerator.no_sync
+                    stack.enter_context(wait(self.model))
                 output = outputs[step] if outputs else self._forward(batch, step)
                 losses = self.objective.losses(self.bare, output, batch, denominators, gradients and gradients[step])
                 # Processes average their gradients; the denominators are global, so the average is made a sum again.
@@ -230,11 +244,12 @@ class Training:
 
     def _step(self, losses: dict[str, float]) -> None:
         loss = sum(losses.values())
-        if not math.isfinite(loss):
-            raise SertoolError(
-                f"the loss is {loss} at update {self.counters['updates']}: lower optimisation.learning_rate, "
-                "or check the audio with `sertool corpus check`"
-            )
+        with told_once():
+            if not math.isfinite(loss):
+                raise SertoolError(
+                    f"the loss is {loss} at update {self.counters['updates']}: lower optimisation.learning_rate, "
+                    "or check the audio with `sertool corpus check`"
+                )
         self.accelerator.clip_grad_norm_(self.model.parameters(), self.recipe.optimisation.clip_norm)
         self.stepper.step()
         self.stepper.zero_grad(set_to_none=True)
@@ -292,15 +307,29 @@ class Training:
         return self.accelerator.reduce(value, "sum") if self.accelerator.num_processes > 1 else value
 
     def _stop_if_asked(self) -> None:
-        """Save and end where Ctrl-C was pressed; called where counters and weights agree."""
-        if self.stop.asked:
+        """Save and end where Ctrl-C was pressed; called where counters and weights agree, by all processes at once."""
+        asked = torch.tensor(float(self.stop.asked), device=self.accelerator.device)
+        # Processes hear of it at different moments and must end at the same one, or some wait for the others for ever.
+        if self._sum(asked):
             self._save()
-            raise KeyboardInterrupt
+            with told_once():
+                raise KeyboardInterrupt
 
     def _save(self) -> None:
-        if self.accelerator.is_main_process:
-            save_state(self.run.folder / "last", model=self.bare, optimizer=self.optimizer, counters=self.counters)
+        save_state(
+            self.run.folder / "last",
+            model=self.bare,
+            optimizer=self.optimizer,
+            counters=self.counters,
+            writes=self.accelerator.is_main_process,
+        )
         self.accelerator.wait_for_everyone()
+
+    def _save_model(self) -> None:
+        writes = self.accelerator.is_main_process
+        tensors = whole(self.bare.own_state(), keep=writes)
+        if writes:
+            save_model(tensors, self.bare.config, self.run.model_folder)
 
 
 def _about(inputs: Inputs) -> dict[str, Any]:

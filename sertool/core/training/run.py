@@ -23,7 +23,10 @@ DIGEST = re.compile("[0-9a-f]{32}")
 REMOVING = "being removed"
 """State of a run whose files are being removed; what is left of it is no run any more."""
 
-HARMLESS = ("device", "tensorboard", "checkpoint_updates", "data.workers")
+HARMLESS = (
+    *("device", "tensorboard", "checkpoint_updates", "data.workers"),
+    *("optimisation.checkpointing", "optimisation.compile", "optimisation.sharding"),
+)
 """Settings that do not change what is learned: an interrupted run goes on when only these differ."""
 
 

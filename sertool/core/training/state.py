@@ -8,28 +8,46 @@ from typing import Any
 import safetensors
 import torch
 from safetensors.torch import load_file
-from torch import nn
 
 from sertool.core.errors import InputError
+from sertool.core.models.shared import SharedModel
 from sertool.core.models.storage import save_tensors
+from sertool.core.training.sharding import sharded_as, whole
 from sertool.core.writing import write_text
 
 INDEX_NAME = "state.json"
 
 
-def save_state(folder: Path, *, model: nn.Module, optimizer: torch.optim.Optimizer, counters: dict[str, Any]) -> None:
-    """Write weights, optimizer state and counters.
+def save_state(
+    folder: Path,
+    *,
+    model: SharedModel,
+    optimizer: torch.optim.Optimizer,
+    counters: dict[str, Any],
+    writes: bool = True,
+) -> None:
+    """Write weights, optimizer state and counters; those of a sharded model as if it were not.
 
     The tensors go to new files first; replacing `state.json`, which names them, makes them valid, all at once. The
     files of the state before are removed last. Where the state before is of the same update, its files are replaced by
     equal ones: what an update leads to is the same whenever it is done.
 
+    Args:
+        folder: of the state.
+        model: its own tensors are stored; what it reads from its base stays there.
+        optimizer: its state.
+        counters: as `read_counters` returns them.
+        writes: whether this process does; of a sharded model all processes must call this, and one writes.
+
     Raises:
         OutputError: the state cannot be written; the one before is untouched.
     """
+    tensors = whole(model.own_state(), keep=writes), whole(_optimizer_tensors(optimizer), keep=writes)
+    if not writes:
+        return
     names = {part: f"{part}-{counters['updates']:08d}.safetensors" for part in ("model", "optimizer")}
-    save_tensors(folder / names["model"], model.state_dict())
-    save_tensors(folder / names["optimizer"], _optimizer_tensors(optimizer))
+    for name, part in zip(names.values(), tensors, strict=True):
+        save_tensors(folder / name, part)
     write_text(folder / INDEX_NAME, json.dumps({"files": names, "counters": counters}, indent=2) + "\n")
     _remove_all_but(names, folder)
 
@@ -56,15 +74,17 @@ def read_counters(folder: Path) -> dict[str, Any] | None:
     return _read_index(folder)["counters"] if (folder / INDEX_NAME).is_file() else None
 
 
-def load_state(folder: Path, *, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Put weights and optimizer state back.
+def load_state(folder: Path, *, model: SharedModel, optimizer: torch.optim.Optimizer) -> None:
+    """Put weights and optimizer state back, each process of a sharded model its part.
 
     Raises:
         InputError: the state is damaged or of another model.
     """
     names = _read_index(folder)["files"]
     try:
-        model.load_state_dict(load_file(folder / names["model"]))
+        own = model.own_state()
+        stored = load_file(folder / names["model"])
+        model.load_own_state({name: sharded_as(tensor, own.get(name, tensor)) for name, tensor in stored.items()})
         tensors = load_file(folder / names["optimizer"])
     except (safetensors.SafetensorError, OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())
@@ -72,18 +92,18 @@ def load_state(folder: Path, *, model: nn.Module, optimizer: torch.optim.Optimiz
             f"{folder}: is damaged ({reason}); expected the state of a run: train anew with --overwrite"
         ) from error
     state = optimizer.state_dict()
-    shapes = [parameter.shape for group in optimizer.param_groups for parameter in group["params"]]
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state["state"] = {}
     for name, tensor in tensors.items():
         index, _, key = name.partition(".")
-        known = index.isascii() and index.isdigit() and int(index) < len(shapes)
-        fits = known and (not tensor.ndim or tensor.shape == shapes[int(index)])
+        known = index.isascii() and index.isdigit() and int(index) < len(parameters)
+        fits = known and (not tensor.ndim or tensor.shape == parameters[int(index)].shape)
         if not fits or not torch.isfinite(tensor).all():
             raise InputError(
                 f"{folder / names['optimizer']}: is damaged ('{name[:80]}' fits no weight); expected the state of a "
                 "run: train anew with --overwrite"
             )
-        state["state"].setdefault(int(index), {})[key] = tensor
+        state["state"].setdefault(int(index), {})[key] = sharded_as(tensor, parameters[int(index)])
     optimizer.load_state_dict(state)
 
 

@@ -21,7 +21,8 @@ BATCH_S = 120.0
 """Seconds of audio, padding included, in a batch of the dev split."""
 
 
-@torch.inference_mode()
+# Not inference_mode: what sharded weights are gathered into there could not be trained with afterwards.
+@torch.no_grad()
 def validate(
     model: SharedModel, inputs: Inputs, recipe: Recipe, accelerator: Accelerator, *, between: Callable[[], None]
 ) -> dict[str, float]:
@@ -31,8 +32,8 @@ def validate(
         model: the bare model; put into evaluation mode here.
         inputs: the dev split and its noise.
         recipe: of the run.
-        accelerator: splits the batches over the processes.
-        between: called between batches; may raise to end early.
+        accelerator: splits the batches over the processes; all of them run the model equally often.
+        between: called before each batch, equally often in all processes; may raise to end early.
 
     Returns:
         By name: `f1_macro` and `ua` over all SNRs pooled, `ccc_<attribute>`, `l1` per bin; `vote_kl`, the mean
@@ -44,13 +45,17 @@ def validate(
     batches = plan_by_length(inputs.dev.durations_s, batch_s=BATCH_S)
     plan = [[Pick(int(i), 0, snr) for i in batch] for snr in inputs.dev_snrs for batch in batches]
     mine = plan[accelerator.process_index :: accelerator.num_processes]
+    # Sharded weights are gathered by all processes at once: one that is out of batches runs along, and counts nothing.
+    along = [plan[0][:1]] * (-(-len(plan) // accelerator.num_processes) - len(mine))
     rows: list[tuple] = []
     total = torch.zeros(2, dtype=torch.float64)
-    for batch in load_batches(dataset, mine, workers=recipe.data.workers):
+    for number, batch in enumerate(load_batches(dataset, mine + along, workers=recipe.data.workers)):
         between()
         batch = batch.to(accelerator.device)
         with accelerator.autocast():
             output = model(batch.noisy, batch.lengths)
+        if number >= len(mine):
+            continue
         if model.emotion_head:
             rows += _predictions(output, batch)
         if model.enhancement_head:

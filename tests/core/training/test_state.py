@@ -13,11 +13,21 @@ from sertool.core.training.state import load_state, read_counters, save_state, t
 COUNTERS = {"updates": 7, "epochs": 0, "sums": {"l1": 0.1 + 0.2}, "best": None, "best_epoch": None}
 
 
+class Model(torch.nn.Linear):
+    """A model that stores all of its tensors."""
+
+    def own_state(self):
+        return self.state_dict()
+
+    def load_own_state(self, tensors):
+        self.load_state_dict(tensors)
+
+
 def make(seed):
     """Return a small model and an optimizer that has taken a step."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = torch.nn.Linear(40, 30)
+        model = Model(40, 30)
         optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
         model(torch.randn(5, 40)).sum().backward()
         optimizer.step()
