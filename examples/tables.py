@@ -81,7 +81,51 @@ def robustness(results: Path) -> str:
     return "\n".join([*lines, ""])
 
 
-SECTIONS = {"results": scores, "votes": votes, "robustness": robustness}
+ADAPTATIONS = {
+    "frozen": "frozen; heads alone",
+    "full": "weights trained, heads then all",
+    "cascade": "weights trained, cascade",
+    "at-once": "weights trained, at once",
+    "router-2": "router, 2 % dropped",
+    "router-6": "router, 6 % dropped",
+    "router-10": "router, 10 % dropped",
+    "router-20": "router, 20 % dropped",
+    "lora": "low-rank updates, rank 8",
+    "joint-cascade": "with enhancement: weights trained, cascade",
+    "joint-masks": "with enhancement: router, a set of masks a head",
+}
+POOLINGS = {
+    "cascade": "attentive statistics over frames",
+    "mean": "chunks, mean",
+    "gated": "chunks, gated",
+    "recurrent": "chunks, recurrent attention",
+    "self-attention": "chunks, self-attention",
+}
+
+
+def adaptation(results: Path) -> str:
+    """Return the tables of ways to adapt an encoder, and of ways to pool its frames, at every SNR."""
+    document = json.loads((results / "adaptation.json").read_text(encoding="utf-8"))
+    conditions = [one["condition"] for one in document["rows"][0]["conditions"]]
+    head = f"weights or scores trained | stored | s an epoch | {' | '.join(conditions)}"
+    lines = [f"| encoder | {head} |", f"|---|---|---|---|{'---|' * len(conditions)}"]
+    for row, title in ADAPTATIONS.items():
+        one = _row(document, row)
+        size = f"{one['parameters_trained_of_encoder']:,} | {one['stored_bytes'] / 1e6:.1f} MB"
+        cells = [_short(condition["f1_macro"]) for condition in one["conditions"]]
+        lines.append(f"| {title} | {size} | {one['processor_seconds_an_epoch']:.0f} | {' | '.join(cells)} |")
+    quartiles = [one["range_s"] for one in _row(document, "cascade")["conditions"][0]["by_duration"]]
+    spans = [f"{low:.1f}–{high:.1f} s" for low, high in quartiles]
+    lines += ["", f"| pooling | {' | '.join(conditions)} | clean, {' | '.join(spans)} |"]
+    lines += [f"|---|{'---|' * (len(conditions) + len(spans))}"]
+    for row, title in POOLINGS.items():
+        found = _row(document, row)["conditions"]
+        cells = [one["f1_macro"] for one in found] + [one["f1_macro"] for one in found[0]["by_duration"]]
+        lines.append(f"| {title} | {' | '.join(map(_short, cells))} |")
+    return "\n".join([*lines, ""])
+
+
+SECTIONS = {"results": scores, "adaptation": adaptation, "votes": votes, "robustness": robustness}
 """What stands between the README's marks of each name."""
 
 
@@ -112,6 +156,11 @@ def _speech_table(title: str, document: dict) -> str:
             cells.append(" → ".join("–" if value is None else f"{value:.{digits}f}" for value in pair))
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
+
+
+def _row(document: dict, name: str) -> dict:
+    (one,) = (row for row in document["rows"] if row["row"] == name)
+    return one
 
 
 def _read(path: Path) -> dict | None:
