@@ -95,7 +95,7 @@ ADAPTATIONS = {
     "joint-masks": "with enhancement: router, a set of masks a head",
 }
 POOLINGS = {
-    "cascade": "attentive statistics over frames",
+    "attentive": "attentive statistics over frames",
     "mean": "chunks, mean",
     "gated": "chunks, gated",
     "recurrent": "chunks, recurrent attention",
@@ -114,7 +114,7 @@ def adaptation(results: Path) -> str:
         size = f"{one['parameters_trained_of_encoder']:,} | {one['stored_bytes'] / 1e6:.1f} MB"
         cells = [_short(condition["f1_macro"]) for condition in one["conditions"]]
         lines.append(f"| {title} | {size} | {one['processor_seconds_an_epoch']:.0f} | {' | '.join(cells)} |")
-    quartiles = [one["range_s"] for one in _row(document, "cascade")["conditions"][0]["by_duration"]]
+    quartiles = [one["range_s"] for one in _row(document, "attentive")["conditions"][0]["by_duration"]]
     spans = [f"{low:.1f}–{high:.1f} s" for low, high in quartiles]
     lines += ["", f"| pooling | {' | '.join(conditions)} | clean, {' | '.join(spans)} |"]
     lines += [f"|---|{'---|' * (len(conditions) + len(spans))}"]

@@ -15,6 +15,33 @@ Output = Annotated[Path | None, typer.Option("--output", "-o", help="The run's f
 RecipeFile = Annotated[
     Path | None, typer.Option("--recipe", help="YAML file of settings.", show_default=f"{RECIPE_FILE}, if it is there")
 ]
+EncoderName = Annotated[
+    str | None,
+    typer.Option(
+        "--encoder",
+        metavar="compact|log-mel|RUN|NAME|DIR",
+        help="New weights; none; a run's encoder; or WavLM, HuBERT, wav2vec 2.0, data2vec by hub name or folder.",
+    ),
+]
+Adapt = Annotated[
+    str | None,
+    typer.Option(
+        "--adapt",
+        metavar="full|frozen|router|lora",
+        help="What of a learned encoder changes: its weights, nothing, which connections exist, low-rank updates.",
+        show_default="full",
+    ),
+]
+Sparsities = Annotated[
+    list[float] | None,
+    typer.Option(
+        "--sparsity",
+        min=0.0,
+        max=0.99,
+        help="Share of connections the router drops; repeated, a run for each.",
+        show_default="0.1",
+    ),
+]
 NoiseSource = Annotated[
     str | None, typer.Option("--noise", help="Noise to mix in: a folder with a subfolder a kind, or a manifest.")
 ]
@@ -41,33 +68,9 @@ def train(
     task: Annotated[
         list[str] | None, typer.Option("--task", help="emotion, enhancement; repeatable. Both is the joint model.")
     ] = None,
-    encoder: Annotated[
-        str | None,
-        typer.Option(
-            "--encoder",
-            metavar="compact|log-mel|RUN|NAME|DIR",
-            help="New weights; none; a run's encoder; or WavLM, HuBERT, wav2vec 2.0, data2vec by hub name or folder.",
-        ),
-    ] = None,
-    adapt: Annotated[
-        str | None,
-        typer.Option(
-            "--adapt",
-            metavar="full|frozen|router|lora",
-            help="What of a learned encoder changes: its weights, nothing, which connections exist, low-rank updates.",
-            show_default="full",
-        ),
-    ] = None,
-    sparsity: Annotated[
-        list[float] | None,
-        typer.Option(
-            "--sparsity",
-            min=0.0,
-            max=0.99,
-            help="Share of connections the router drops; repeated, a run for each.",
-            show_default="0.1",
-        ),
-    ] = None,
+    encoder: EncoderName = None,
+    adapt: Adapt = None,
+    sparsity: Sparsities = None,
     schedule: Annotated[
         str | None, typer.Option("--schedule", help="auto, at-once, heads-then-all, cascade, or a YAML file of stages.")
     ] = None,

@@ -160,7 +160,9 @@ class AdaptConfig(_Strict):
         """What is done, in a few words."""
         if self.how == "router":
             sets = "one set of masks for each head" if self.router.masks == "per-head" else "one set of masks"
-            return f"{self.router.sparsity:.0%} of the connections of its {self.router.layers} layers dropped, {sets}"
+            return (
+                f"{100 * self.router.sparsity:g}% of the connections of its {self.router.layers} layers dropped, {sets}"
+            )
         if self.how == "lora":
             return f"low-rank updates of rank {self.lora.rank} beside its {self.lora.layers} layers"
         return {"full": "weights trained", "frozen": "frozen"}[self.how]
@@ -228,7 +230,8 @@ class SharedConfig(_Strict):
     @property
     def mask_sets(self) -> tuple[str, ...]:
         """The sets of masks over the encoder, where it is adapted by masks."""
-        return self.heads if self.adapt.router.masks == "per-head" else ("shared",)
+        per_head = self.adapt.how == "router" and self.adapt.router.masks == "per-head"
+        return self.heads if per_head else ("shared",)
 
     @property
     def categories(self) -> tuple[str, ...]:

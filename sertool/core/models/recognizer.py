@@ -177,11 +177,11 @@ class Recognizer:
                 f"{self.folder}: has no hidden state {layer}; expected 0 to {states - 1}, or -1 to {-states} from the "
                 "last one back: choose one of these"
             )
-        if layer is None and "shared" not in sums and head not in sums:
-            raise InputError(
-                f"{self.folder}: has no layer sum for {head}; expected {' or '.join(sums)}: choose that, or a hidden "
-                "state"
-            )
+        # A hidden state is heard through a head's masks, where each has its own.
+        known = list(self.model.config.mask_sets) if layer is not None else sums
+        if "shared" not in known and head not in known:
+            what = "masks" if layer is not None else "layer sum"
+            raise InputError(f"{self.folder}: has no {what} for {head}; expected {' or '.join(known)}: choose that")
 
     def enhance(
         self,

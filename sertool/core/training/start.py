@@ -15,6 +15,15 @@ from sertool.core.models.shared import SharedModel
 from sertool.core.models.storage import WEIGHTS_NAME
 from sertool.core.training.recipe import NEW_ENCODERS, Recipe
 from sertool.core.training.run import Run, open_run
+from sertool.core.training.schedule import LAYERS
+
+LEARNING = {
+    "full": {"heads", "front-end", *LAYERS},
+    "frozen": {"heads"},
+    "router": {"heads", *LAYERS},
+    "lora": {"heads", *LAYERS},
+}
+"""Parts of a model in which something may learn, by adaptation."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,12 @@ def read_start(recipe: Recipe) -> Start:
         InputError: there is no such encoder, it cannot be used, or there is nothing to adapt.
     """
     settings = recipe.encoder
+    for stage in recipe.stages():
+        if not LEARNING[settings.adapt] & set(stage.train):
+            raise InputError(
+                f"schedule: a stage trains {', '.join(stage.train)}, of which nothing learns where adapt is "
+                f"{settings.adapt}; expected a part that does: add heads to it"
+            )
     if settings.name in NEW_ENCODERS:
         if settings.adapt != "full":
             raise InputError(
@@ -96,7 +111,8 @@ def model_config(recipe: Recipe, categories: tuple[str, ...], start: Start) -> S
             enhancement=enhancement,
         )
     except pydantic.ValidationError as error:
-        raise InputError(f"recipe: {error.errors()[0]['msg']}: change one of them") from error
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise InputError(f"recipe: {reason}: change one of them") from error
 
 
 def _emotion(recipe: Recipe, categories: tuple[str, ...]) -> EmotionConfig:

@@ -164,6 +164,13 @@ def test_an_encoder_that_has_learned_nothing_cannot_be_adapted(corpus):
         read_inputs(recipe_for(corpus, {"adapt": "lora"}))
 
 
+@pytest.mark.parametrize(("how", "part"), [("frozen", "encoder-upper"), ("lora", "front-end")])
+def test_a_stage_in_which_nothing_learns_is_refused(corpus, denoise, how, part):
+    stages = [{"train": ["heads"], "epochs": 1}, {"train": [part], "epochs": 1}]
+    with pytest.raises(InputError, match="of which nothing learns"):
+        read_inputs(recipe_for(corpus, {"name": str(denoise), "adapt": how}, schedule=stages))
+
+
 def test_dropout_of_the_encoder_is_what_the_recipe_says(corpus, wavlm):
     recipe = recipe_for(corpus, {"name": str(wavlm), "dropout": 0.0})
     model = build_model(recipe, read_inputs(recipe)).train()
