@@ -125,7 +125,39 @@ def adaptation(results: Path) -> str:
     return "\n".join([*lines, ""])
 
 
-SECTIONS = {"results": scores, "adaptation": adaptation, "votes": votes, "robustness": robustness}
+def speed(results: Path) -> str:
+    """Return the tables of WavLM beside transformers', and of chunks beside recurrence over the whole utterance."""
+    wavlm, chunks = (
+        json.loads((results / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("wavlm-attention", "duration-cost")
+    )
+    lines = ["| WavLM, float32, one CPU thread, batch 1 | processor time, transformers' / ours | memory of a step |"]
+    lines += ["|---|---|---|"]
+    for case in wavlm["cases"]:
+        ratio = f"{case['ratio_cpu_s']:.2f}" if "ratio_cpu_s" in case else "–"
+        peak = case.get("peak_bytes", {})
+        both = f"{peak['ours'] / 1e6:.0f} MB, transformers' {peak['transformers'] / 1e6:.0f} MB" if peak else "–"
+        mode = {"step": "training step"}.get(case["mode"], case["mode"])
+        lines.append(f"| {case['size']}, {case['seconds']:g} s, {mode} | {ratio} | {both} |")
+    lines += [
+        "",
+        "| kept by a layer of attention for the backward pass, 30 s | ours | transformers' |",
+        "|---|---|---|",
+    ]
+    for case in wavlm["saved_for_backward_bytes"]:
+        sizes = [f"{case[side]['layer_bytes'] / 1e6:.0f} MB" for side in ("ours", "transformers")]
+        lines.append(f"| {case['size']}, {case['dtype']} | {' | '.join(sizes)} |")
+    durations = list(dict.fromkeys(row["duration_s"] for row in chunks["rows"]))
+    cells = {(row["part"], row["pass"], row["batch"], row["duration_s"]): row["ratio"] for row in chunks["rows"]}
+    lines += ["", f"| LSTM over the whole utterance / over chunks | {' | '.join(f'{one:g} s' for one in durations)} |"]
+    lines += [f"|---|{'---|' * len(durations)}"]
+    for part, how, batch in dict.fromkeys(key[:3] for key in cells):
+        row = [f"{cells[part, how, batch, one]:.2f}" if (part, how, batch, one) in cells else "–" for one in durations]
+        lines.append(f"| {part}, {how}, batch {batch} | {' | '.join(row)} |")
+    return "\n".join([*lines, ""])
+
+
+SECTIONS = {"results": scores, "adaptation": adaptation, "speed": speed, "votes": votes, "robustness": robustness}
 """What stands between the README's marks of each name."""
 
 
