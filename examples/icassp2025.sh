@@ -4,7 +4,8 @@
 #   examples/icassp2025.sh MSP_PODCAST TRAIN_NOISE TEST_NOISE WORK
 #
 # Not run at full size here (see recipes/icassp2025.yaml for what is the paper's and what ours). LAUNCH may say how to
-# start a training, such as LAUNCH="torchrun --nproc-per-node 8 -m sertool"; RECIPE another recipe, SIZE a share of it.
+# start a training, such as LAUNCH="torchrun --nproc-per-node 8 -m sertool", and RECIPE name another recipe. The folder with
+# the encoder that the recipe names is looked for in the working folder.
 set -euo pipefail
 corpus=$1 train_noise=$2 test_noise=$3 work=$4
 recipes=$(cd "$(dirname "$0")/recipes" && pwd)

@@ -114,7 +114,7 @@ def train(
     if not sparsity or len(sparsity) == 1:
         run_training(resolved, folder, overwrite=overwrite, bar=TrainingBar(as_json))
         return
-    for value in sparsity:
+    for value in dict.fromkeys(sparsity):
         one = with_settings(resolved, {"encoder.router.sparsity": value})
         title = f"sparsity {value:g}"
         run_training(one, folder / f"sparsity-{value:g}", overwrite=overwrite, bar=TrainingBar(as_json, title))

@@ -1,6 +1,7 @@
 """The encoder a model is adapted from: found by name, checked by its digest, and not stored a second time."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from sertool.core.errors import InputError
 from sertool.core.models.adaptation import merge_adaptation
 from sertool.core.models.config import BaseConfig
 from sertool.core.models.encoder import Encoder
+from sertool.core.models.locate import model_folder
+from sertool.core.models.shared import SharedModel
 from sertool.core.models.storage import CONFIG_NAME, is_shared_model
 
 
@@ -41,6 +44,22 @@ def digest_of(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
+def encoder_digest(model: SharedModel) -> str:
+    """Return what tells a run's encoder from others: its own tensors, what it was adapted from, and how.
+
+    Not of the merged weights: their last bits depend on the processor that multiplies them.
+    """
+    config = model.config
+    own = {name: tensor for name, tensor in model.own_state().items() if name.startswith("encoder.")}
+    own = {name.removeprefix("encoder."): tensor for name, tensor in own.items()}
+    if config.base is None:
+        return digest_of(own)
+    if config.adapt.how == "frozen":
+        return config.base.digest
+    parts = [config.base.digest, digest_of(own), config.adapt.model_dump(mode="json")]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
 def read_base(base: BaseConfig) -> dict[str, Tensor]:
     """Return the tensors of the encoder a model was adapted from.
 
@@ -48,38 +67,36 @@ def read_base(base: BaseConfig) -> dict[str, Tensor]:
         InputError: it is not where it was, or it is another one by now.
     """
     try:
-        encoder = load_plain(base.name, base.revision)
+        encoder, digest = load_plain(base.name, base.revision)
     except InputError as error:
         raise InputError(
             f"the encoder this model was adapted from cannot be read: {error} (its name stands in the model's "
             f"{CONFIG_NAME} under 'base', where it may be changed)"
         ) from error
-    tensors = encoder.state_dict()
-    if digest_of(tensors) != base.digest:
+    if digest != base.digest:
         raise InputError(
             f"{base.name}: is another encoder than the one this model was adapted from; expected the digest "
             f"{base.digest[:12]}…: restore it, or train again"
         )
-    return tensors
+    return encoder.state_dict()
 
 
-def load_plain(name: str, revision: str | None = None) -> Encoder:
-    """Return the encoder of a run (its adaptation merged into its weights), or one of `transformers`.
+def load_plain(name: str, revision: str | None = None) -> tuple[Encoder, str]:
+    """Return the encoder of a run, its adaptation merged into its weights, or one of `transformers`; and its digest.
 
     Raises:
         InputError: there is none of this name, or it cannot be used.
     """
     if is_trained_here(name):
-        from sertool.core.models.locate import model_folder
-        from sertool.core.models.shared import SharedModel
-
-        encoder = SharedModel.from_pretrained(model_folder(name)).encoder
-        merge_adaptation(encoder)
-        return encoder
+        model = SharedModel.from_pretrained(model_folder(name))
+        digest = encoder_digest(model)
+        merge_adaptation(model.encoder)
+        return model.encoder, digest
     # Imported here, so that a compact model does not wait for transformers to be imported.
     from sertool.core.models.ssl_loading import load_ssl
 
-    return load_ssl(name, revision)
+    encoder = load_ssl(name, revision)
+    return encoder, digest_of(encoder.state_dict())
 
 
 def commit(name: str, revision: str | None) -> str | None:

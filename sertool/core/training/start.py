@@ -8,7 +8,7 @@ import pydantic
 from sertool.core.corpus.noise import file_digest
 from sertool.core.errors import InputError
 from sertool.core.models.adaptation import merge_adaptation
-from sertool.core.models.base import commit, digest_of, is_trained_here, load_plain
+from sertool.core.models.base import commit, encoder_digest, is_trained_here, load_plain
 from sertool.core.models.config import AdaptConfig, BaseConfig, EmotionConfig, EnhancementConfig, SharedConfig
 from sertool.core.models.encoder import Encoder
 from sertool.core.models.shared import SharedModel
@@ -58,7 +58,13 @@ def read_start(recipe: Recipe) -> Start:
                 f"schedule: a stage trains {', '.join(stage.train)}, of which nothing learns where adapt is "
                 f"{settings.adapt}; expected a part that does: add heads to it"
             )
-    if settings.name in NEW_ENCODERS:
+    new = settings.name in NEW_ENCODERS
+    if settings.revision is not None and (new or is_trained_here(settings.name)):
+        raise InputError(
+            f"encoder.revision is '{settings.revision}', and '{settings.name}' has no revisions; expected one of an "
+            "encoder on the hub alone: leave it out"
+        )
+    if new:
         if settings.adapt != "full":
             raise InputError(
                 f"adapt is {settings.adapt}, and the encoder '{settings.name}' has learned nothing yet; expected one "
@@ -68,18 +74,18 @@ def read_start(recipe: Recipe) -> Start:
     # An encoder whose front end learns too has nothing left to read from elsewhere.
     whole = settings.adapt == "full" and any("front-end" in stage.train for stage in recipe.stages())
     if not is_trained_here(settings.name):
-        encoder = load_plain(settings.name, settings.revision)
-        digest = digest_of(encoder.state_dict())
+        encoder, digest = load_plain(settings.name, settings.revision)
         revision = commit(settings.name, settings.revision)
         base = BaseConfig(name=_lasting(settings.name), revision=revision, digest=digest)
         return Start(encoder=encoder, base=None if whole else base, identity=digest)
     run = open_run(Path(settings.name))
     model = SharedModel.from_pretrained(run.model_folder)
+    digest = encoder_digest(model)
     merge_adaptation(model.encoder)
     # A fully tuned encoder is stored whole; of one on disk elsewhere, its unchanged front end may stay there.
     base = model.config.base if model.config.adapt.how == "full" and not whole else None
     if settings.adapt != "full":
-        base = BaseConfig(name=_lasting(settings.name), digest=digest_of(model.encoder.state_dict()))
+        base = BaseConfig(name=_lasting(settings.name), digest=digest)
     identity = file_digest(run.model_folder / WEIGHTS_NAME)
     return Start(encoder=model.encoder, run=run, model=model, base=base, identity=identity)
 

@@ -7,7 +7,15 @@ import torch
 
 from sertool.core.errors import InputError
 from sertool.core.models.base import digest_of, is_trained_here, load_plain, read_base
-from sertool.core.models.config import AdaptConfig, BaseConfig, CompactConfig, EmotionConfig, RouterConfig, SharedConfig
+from sertool.core.models.config import (
+    AdaptConfig,
+    BaseConfig,
+    CompactConfig,
+    EmotionConfig,
+    LoRAConfig,
+    RouterConfig,
+    SharedConfig,
+)
 from sertool.core.models.shared import SharedModel
 
 TINY = CompactConfig(mels=16, dim=16, layers=1, kernel=3)
@@ -53,13 +61,36 @@ def test_of_an_adapted_model_what_it_does_is_its_encoder(tmp_path):
     adapted = SharedModel(config, SharedModel.from_pretrained(tmp_path / "base").encoder).eval()
     adapted.save_pretrained(tmp_path / "adapted")
     assert digest_of(read_base(config.base)) == digest
-    plain = load_plain(str(tmp_path / "adapted")).eval()
+    plain, of_adapted = load_plain(str(tmp_path / "adapted"))
+    plain.eval()
+    assert of_adapted != digest
     waveform, lengths = torch.randn(1, 4000), torch.tensor([4000])
     with torch.inference_mode():
         expected, found = (model(waveform, lengths).hidden_states[-1] for model in (adapted.encoder, plain))
     assert torch.allclose(found, expected, atol=1e-6)
     assert (plain.layers[0].expand.weight == 0).float().mean() == 0.25
     assert plain.state_dict().keys() == base.encoder.state_dict().keys()
+
+
+def test_the_digest_of_an_adapted_encoder_needs_no_arithmetic(tmp_path, monkeypatch):
+    base = SharedModel(SharedConfig(encoder=TINY, emotion=EMOTION))
+    base.save_pretrained(tmp_path / "base")
+    config = SharedConfig(
+        encoder=TINY,
+        emotion=EMOTION,
+        base=BaseConfig(name=str(tmp_path / "base"), digest=digest_of(base.encoder.state_dict())),
+        adapt=AdaptConfig(how="lora", lora=LoRAConfig(layers="feed-forward")),
+    )
+    model = SharedModel(config, base.encoder)
+    model.save_pretrained(tmp_path / "adapted")
+    _, digest = load_plain(str(tmp_path / "adapted"))
+    # As on a processor that rounds products otherwise.
+    monkeypatch.setattr("sertool.core.models.base.merge_adaptation", lambda encoder: None)
+    assert load_plain(str(tmp_path / "adapted"))[1] == digest
+    with torch.no_grad():
+        next(p for name, p in model.named_parameters() if "lora_A" in name).add_(1e-6)
+    model.save_pretrained(tmp_path / "adapted")
+    assert load_plain(str(tmp_path / "adapted"))[1] != digest
 
 
 def test_masks_that_keep_another_number_of_connections_are_refused(tmp_path):
