@@ -71,10 +71,9 @@ def read_inputs(recipe: Recipe) -> Inputs:
         dev = [select(manifest, categories, recipe, notes) for manifest in dev]
     start = read_start(recipe)
     config, parent = model_config(recipe, categories, start), start.run
-    if parent is None and start.base is not None:
-        notes.append(
-            f"{start.base.name}: what it has heard is not known, so nobody can tell whether test speech was among it"
-        )
+    if parent is None and start.encoder is not None:
+        name = recipe.encoder.name
+        notes.append(f"{name}: what this encoder has heard is not known; test speech may have been among it")
     train_mixer, dev_mixer, dev_snrs = read_mixers(recipe, notes)
     kinds, recordings = heard_noise([train_mixer, dev_mixer], [*train, *dev], parent)
     babble = babble_speech([train_mixer, dev_mixer], [*train, *dev], notes)
