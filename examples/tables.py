@@ -109,17 +109,22 @@ def adaptation(results: Path) -> str:
     conditions = [one["condition"] for one in document["rows"][0]["conditions"]]
     head = f"weights or scores trained | stored | s an epoch | {' | '.join(conditions)}"
     lines = [f"| encoder | {head} |", f"|---|---|---|---|{'---|' * len(conditions)}"]
+    rows = {one["row"]: one for one in document["rows"]}
     for row, title in ADAPTATIONS.items():
-        one = _row(document, row)
+        if row not in rows:
+            continue
+        one = rows[row]
         size = f"{one['parameters_trained_of_encoder']:,} | {one['stored_bytes'] / 1e6:.1f} MB"
         cells = [_short(condition["f1_macro"]) for condition in one["conditions"]]
         lines.append(f"| {title} | {size} | {one['processor_seconds_an_epoch']:.0f} | {' | '.join(cells)} |")
-    quartiles = [one["range_s"] for one in _row(document, "attentive")["conditions"][0]["by_duration"]]
+    quartiles = [one["range_s"] for one in document["rows"][0]["conditions"][0]["by_duration"]]
     spans = [f"{low:.1f}–{high:.1f} s" for low, high in quartiles]
     lines += ["", f"| pooling | {' | '.join(conditions)} | clean, {' | '.join(spans)} |"]
     lines += [f"|---|{'---|' * (len(conditions) + len(spans))}"]
     for row, title in POOLINGS.items():
-        found = _row(document, row)["conditions"]
+        if row not in rows:
+            continue
+        found = rows[row]["conditions"]
         cells = [one["f1_macro"] for one in found] + [one["f1_macro"] for one in found[0]["by_duration"]]
         lines.append(f"| {title} | {' | '.join(map(_short, cells))} |")
     return "\n".join([*lines, ""])
@@ -188,11 +193,6 @@ def _speech_table(title: str, document: dict) -> str:
             cells.append(" → ".join("–" if value is None else f"{value:.{digits}f}" for value in pair))
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
-
-
-def _row(document: dict, name: str) -> dict:
-    (one,) = (row for row in document["rows"] if row["row"] == name)
-    return one
 
 
 def _read(path: Path) -> dict | None:
