@@ -117,7 +117,7 @@ def adaptation(results: Path) -> str:
         size = f"{one['parameters_trained_of_encoder']:,} | {one['stored_bytes'] / 1e6:.1f} MB"
         cells = [_short(condition["f1_macro"]) for condition in one["conditions"]]
         lines.append(f"| {title} | {size} | {one['processor_seconds_an_epoch']:.0f} | {' | '.join(cells)} |")
-    quartiles = [one["range_s"] for one in document["rows"][0]["conditions"][0]["by_duration"]]
+    quartiles = [one["range_s"] for one in rows["attentive"]["conditions"][0]["by_duration"]]
     spans = [f"{low:.1f}–{high:.1f} s" for low, high in quartiles]
     lines += ["", f"| pooling | {' | '.join(conditions)} | clean, {' | '.join(spans)} |"]
     lines += [f"|---|{'---|' * (len(conditions) + len(spans))}"]
