@@ -6,6 +6,7 @@ says where the work is done, so an engine for a cluster can stand beside the two
 
 import contextlib
 import multiprocessing
+import multiprocessing.resource_tracker
 import os
 import signal
 import threading
@@ -196,17 +197,36 @@ def _birth_of_workers() -> Iterator[None]:
     """
     missing = [name for name in _THREAD_VARIABLES if name not in os.environ]
     os.environ.update(dict.fromkeys(missing, "1"))
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGINT) if in_main_thread else None
-    if handler is not None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The tracker opens the ear again when it starts, so it is started first.
+    multiprocessing.resource_tracker.ensure_running()
+    try:
+        with _ctrl_c_held():
+            yield
+    finally:
+        for name in missing:
+            del os.environ[name]
+
+
+@contextlib.contextmanager
+def _ctrl_c_held() -> Iterator[None]:
+    """Hold a Ctrl-C until the end of the block; it is put off and not ignored, for one that came meanwhile would be lost.
+
+    Spawned processes inherit a blocked signal as blocked.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    held = []
+    # The block is this thread's alone: where another thread takes the signal, Python's handler still runs in this one.
+    handler = signal.signal(signal.SIGINT, lambda number, frame: held.append(number))
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        if handler is not None:
-            signal.signal(signal.SIGINT, handler)
-        for name in missing:
-            del os.environ[name]
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        signal.signal(signal.SIGINT, handler)
+        if held:
+            signal.raise_signal(signal.SIGINT)
 
 
 class _ToldToEnd(BaseException):

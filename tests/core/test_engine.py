@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import traceback
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -215,6 +216,21 @@ def test_no_worker_outlives_its_parent(tasks, tmp_path, number):
     assert _wait_until(lambda: not any(_is_alive(int(note.read_text())) for note in notes))
     if number == signal.SIGINT:
         assert stderr.count("Traceback") == 1, stderr  # the parent's alone
+
+
+def test_ctrl_c_while_work_is_handed_out_is_not_lost(tasks, monkeypatch):
+    hand_out, handed_out = ProcessPoolExecutor.submit, []
+
+    def interrupted(self, *arguments):
+        handed_out.append(arguments)
+        if len(handed_out) == 3:
+            signal.raise_signal(signal.SIGINT)
+        return hand_out(self, *arguments)
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(map_tasks(tasks.uneven, range(40), workers=2))
+    assert len(handed_out) == 3
 
 
 def test_no_workers_is_an_error():
