@@ -209,7 +209,7 @@ def _birth_of_workers() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _ctrl_c_held() -> Iterator[None]:
-    """Hold a Ctrl-C until the end of the block; it is put off and not ignored, for one that came meanwhile would be lost.
+    """Hold a Ctrl-C until the end of the block: put off, not ignored, or one that comes meanwhile would be lost.
 
     Spawned processes inherit a blocked signal as blocked.
     """
