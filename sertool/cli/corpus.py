@@ -10,7 +10,9 @@ import typer
 
 from sertool.cli.corpus_build import (
     DEFAULT_OUTPUT,
+    ArousalByIntensity,
     Copy,
+    DeriveAttributes,
     DevSpeakers,
     Fold,
     Folder,
@@ -111,21 +113,27 @@ def _reader_command(name: str) -> Callable[..., None]:
         test_speakers: TestSpeakers = "",
         dev_speakers: DevSpeakers = "",
         map_: Map = None,
+        derive_attributes: DeriveAttributes = False,
+        arousal_by_intensity: ArousalByIntensity = False,
         seed: Seed = 0,
         copy: Copy = False,
         overwrite: Overwrite = False,
         **own: Any,
     ) -> None:
         from sertool.core.corpus.categories import parse_map
+        from sertool.core.corpus.derived_attributes import derivation
         from sertool.core.corpus.manifest import check_writable
         from sertool.core.corpus.readers import reader
 
         check_writable(output)
         mapping = parse_map(map_ or [])
         choice = split_choice(folds, fold, seed, test_speakers, dev_speakers)
+        derive = derivation(by_category=derive_attributes, by_intensity=arousal_by_intensity)
         module = reader(name)
         rows = module.read(folder, **{key: None if value is None else str(value) for key, value in own.items()})
-        built = build_manifest(rows, output, protocol=module.PROTOCOL, choice=choice, mapping=mapping, corpus=name)
+        built = build_manifest(
+            rows, output, protocol=module.PROTOCOL, choice=choice, mapping=mapping, corpus=name, derive=derive
+        )
         write_manifest(built, folder, output, copy=copy, overwrite=overwrite)
 
     return _with_options(command, OPTIONS.get(name, {}))
@@ -178,6 +186,8 @@ def folder(
     test_speakers: TestSpeakers = "",
     dev_speakers: DevSpeakers = "",
     map_: Map = None,
+    derive_attributes: DeriveAttributes = False,
+    arousal_by_intensity: ArousalByIntensity = False,
     seed: Seed = 0,
     copy: Copy = False,
     overwrite: Overwrite = False,
@@ -188,14 +198,18 @@ def folder(
     """
     from sertool.core.corpus import folder as any_folder
     from sertool.core.corpus.categories import parse_map
+    from sertool.core.corpus.derived_attributes import derivation
     from sertool.core.corpus.manifest import check_writable
 
     check_writable(output)
     mapping = parse_map(map_ or [])
     choice = split_choice(folds, fold, seed, test_speakers, dev_speakers)
+    derive = derivation(by_category=derive_attributes, by_intensity=arousal_by_intensity)
     columns = dict(_named_column(entry) for entry in column or [])
     rows = any_folder.read(folder, columns=columns, speaker_pattern=speaker_pattern, own_words=mapping)
-    built = build_manifest(rows, output, protocol=any_folder.PROTOCOL, choice=choice, mapping=mapping, corpus=None)
+    built = build_manifest(
+        rows, output, protocol=any_folder.PROTOCOL, choice=choice, mapping=mapping, corpus=None, derive=derive
+    )
     write_manifest(built, folder if folder.is_dir() else folder.parent, output, copy=copy, overwrite=overwrite)
 
 

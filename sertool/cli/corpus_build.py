@@ -1,5 +1,7 @@
 """What the commands that make a manifest share: their options, the splitting and writing, and what is said of it."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from sertool.core.corpus.build import Built
+    from sertool.core.corpus.derived_attributes import Derived
     from sertool.core.corpus.manifest import Manifest
     from sertool.core.corpus.splits import Protocol, SplitChoice
 
@@ -38,6 +41,22 @@ Map = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="Of the deal to folds; published folds do not depend on it.")]
 Copy = Annotated[bool, typer.Option("--copy", help="Copy the audio beside the manifest, so that both can be moved.")]
+DeriveAttributes = Annotated[
+    bool,
+    typer.Option(
+        "--derive-attributes",
+        help="Derive arousal, dominance and valence from the category by published norms (Russell & Mehrabian 1977). "
+        "They are constant within a category: a CCC against them is really a score of categories.",
+    ),
+]
+ArousalByIntensity = Annotated[
+    bool,
+    typer.Option(
+        "--arousal-by-intensity",
+        help="With --derive-attributes: strong speech is more aroused than the norm, normal speech less, by 0.15 on "
+        "its scale from -1 to 1 (a number of ours). Needs intensities, as RAVDESS has.",
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another manifest of that name.")]
 DEFAULT_OUTPUT = Path("metadata.csv")
 
@@ -62,11 +81,18 @@ def build_manifest(
     choice: "SplitChoice",
     mapping: dict[str, str | None],
     corpus: str | None,
+    derive: "Callable[[Manifest], Derived] | None",
 ) -> "Built":
-    """Return the manifest of a reader's rows, after saying what was left out and what the reader found."""
+    """Return the manifest of a reader's rows, after saying what was left out, found by the reader and derived."""
     from sertool.core.corpus.build import build
+    from sertool.core.corpus.derived_attributes import are_derived
 
     built = build(rows, output, protocol=protocol, choice=choice, mapping=mapping, corpus=corpus)
+    if derive is not None:
+        derived = derive(built.manifest)
+        built = replace(built, manifest=derived.manifest, notes=[*built.notes, *derived.notes])
+    elif mapping and are_derived(built.manifest):
+        console.warn("the attributes were derived before --map: give --derive-attributes to derive them anew")
     for reason, count in built.skipped.items():
         console.warn(f"{counted(count, 'clip', 'clips')} left out: {reason}")
     for remark in built.notes:

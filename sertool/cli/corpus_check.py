@@ -61,6 +61,8 @@ def _show(report: "Report") -> None:
         if counts:
             words = list(next(iter(counts.values())))
             console.table((title, *words), [(split, *(row[word] for word in words)) for split, row in counts.items()])
+    if report.attribute_sources:
+        console.table(("attributes", "utterances"), list(report.attribute_sources.items()))
     if report.votes:
         counts = [f"{count:.10g}" for count in report.votes.values()]
         console.table(("votes", *report.votes), [(f"for {report.voted} utterances", *counts)])

@@ -72,3 +72,18 @@ def _tell_losses(merged: "Merged") -> None:
     if merged.as_text:
         console.note(f"not of one kind in all manifests, now text: {', '.join(merged.as_text)}")
     console.note(f"categories: {', '.join(merged.categories) or 'none'}")
+    _tell_attributes(merged)
+
+
+def _tell_attributes(merged: "Merged") -> None:
+    """Say where the attributes come from, if any are derived; that they are not all of one kind is no error."""
+    from sertool.core.corpus.derived_attributes import label, sources_in_words
+
+    kind = label(merged.attribute_sources)
+    listed = sources_in_words(merged.attribute_sources)
+    if kind == "partly derived":
+        console.warn(
+            f"rated and derived attributes are merged ({listed}): a CCC over both mixes ratings and categories"
+        )
+    elif kind:
+        console.note(f"attributes: {listed}")

@@ -268,7 +268,7 @@ def _print_tables(results: "Results") -> None:
     about = f"{model['name']} ({model['id']}), {data['utterances']} utterances of {data['speakers']} speakers"
     for conditions, where in ((results.conditions, ""), (results.by_kind, ", by kind of noise")):
         if conditions and (model["categories"] or "ccc" in conditions[0]):
-            columns, rows = _emotion_table(conditions)
+            columns, rows = _emotion_table(conditions, results.attribute_label)
             console.result(f"Emotion{where}: {about}")
             console.table(columns, rows)
         if conditions and "speech" in conditions[0]:
@@ -279,11 +279,12 @@ def _print_tables(results: "Results") -> None:
         console.result(f"* {note}")
 
 
-def _emotion_table(conditions: list[dict[str, Any]]) -> tuple[list[str], list[list[object]]]:
+def _emotion_table(conditions: list[dict[str, Any]], attribute_label: str) -> tuple[list[str], list[list[object]]]:
     scores = {"f1_macro": "F1-macro", "f1_micro": "F1-micro", "ua": "UA"}
     scores = {key: name for key, name in scores.items() if key in conditions[0]}
     attributes = list(conditions[0].get("ccc", {}))
-    columns = [*_place_columns(conditions), "n", *scores.values(), *(f"CCC {name}" for name in attributes)]
+    said = f" ({attribute_label})" if attribute_label else ""
+    columns = [*_place_columns(conditions), "n", *scores.values(), *(f"CCC {name}{said}" for name in attributes)]
     rows = [
         [
             *_place(condition, conditions),

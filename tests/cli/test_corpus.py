@@ -173,6 +173,16 @@ def test_iemocap_is_four_classes_or_all(sertool, iemocap):
     assert sertool("corpus", "check", "all.csv", "--workers", 1).exit_code == 0
 
 
+def test_attributes_are_derived_only_where_a_corpus_has_none_of_its_own(sertool, crema_d, iemocap, assert_one_line):
+    assert sertool("corpus", "crema-d", crema_d, "--derive-attributes", "-o", "c.csv").exit_code == 0
+    assert Manifest.read("c.csv").table["arousal"].tolist() == [5.77, 4.0, 3.19]
+    result = sertool("corpus", "iemocap", iemocap, "--derive-attributes", "-o", "i.csv")
+    assert_one_line(
+        result, "5 utterances have attributes of the corpus's own (arousal, dominance, valence); expected none", "leave"
+    )
+    assert not Path("i.csv").exists()
+
+
 def test_a_map_changes_emotions_and_their_votes(sertool, iemocap):
     options = ("--classes", "all", "--map", "frustration=anger")
     assert sertool("corpus", "iemocap", iemocap, *options).exit_code == 0

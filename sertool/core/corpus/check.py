@@ -12,6 +12,7 @@ import pandas as pd
 
 from sertool.core.audio.files import audio_digest, read_audio_native
 from sertool.core.corpus.categories import UNLABELLED, VOTES
+from sertool.core.corpus.derived_attributes import attribute_sources
 from sertool.core.corpus.manifest import Manifest
 from sertool.core.corpus.splits import crossing, in_order
 from sertool.core.engine import Outcome, map_tasks
@@ -74,6 +75,7 @@ class Report:
         crossing_audio: groups of identical files that lie in more than one split.
         votes: annotators' votes for each category, over the `voted` utterances that have any.
         voted: utterances with votes.
+        attribute_sources: how many utterances have attributes, by what these come from: rated, or derived.
     """
 
     utterances: int
@@ -93,6 +95,7 @@ class Report:
     crossing_audio: list[list[str]] = field(default_factory=list)
     votes: dict[str, float] = field(default_factory=dict)
     voted: int = 0
+    attribute_sources: dict[str, int] = field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
         """Return the report as a dict that JSON can hold; keys are the attributes' names."""
@@ -172,6 +175,7 @@ def check(manifest: Manifest, *, workers: int = 1, on_done: Callable[[Outcome], 
         ],
         votes={name.removeprefix(VOTES): float(votes[name].sum()) for name in votes.columns},
         voted=int((votes.sum(axis=1) > 0).sum()),
+        attribute_sources=attribute_sources(manifest.table),
     )
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sertool.core.corpus.categories import CATEGORIES, UNLABELLED, VOTES
+from sertool.core.corpus.derived_attributes import attribute_sources
 from sertool.core.corpus.manifest import Manifest
 from sertool.core.corpus.splits import check_disjoint
 from sertool.core.errors import InputError
@@ -47,6 +48,7 @@ class Merged:
         parts: what became of each manifest, in order.
         dropped_votes: columns of votes for categories that are not shared.
         as_text: columns that hold numbers in one manifest and text in another, say, and are text now.
+        attribute_sources: how many utterances have attributes, by what these come from: rated, or derived.
     """
 
     manifest: Manifest
@@ -54,6 +56,7 @@ class Merged:
     parts: list[Part]
     dropped_votes: list[str] = field(default_factory=list)
     as_text: list[str] = field(default_factory=list)
+    attribute_sources: dict[str, int] = field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
         """Return all but the manifest as one JSON object; keys are the attributes' names."""
@@ -63,6 +66,7 @@ class Merged:
             "parts": [vars(part) for part in self.parts],
             "dropped_votes": self.dropped_votes,
             "as_text": self.as_text,
+            "attribute_sources": self.attribute_sources,
         }
 
 
@@ -113,7 +117,7 @@ def merge(paths: Sequence[Path], output: Path, *, categories: Literal["shared", 
         for manifest, rest in zip(manifests, kept, strict=True)
     ]
     found = set(merged.table["emotion"].dropna()) if "emotion" in merged.table else set()
-    return Merged(merged, _in_order(found), parts, dropped_votes, as_text)
+    return Merged(merged, _in_order(found), parts, dropped_votes, as_text, attribute_sources(merged.table))
 
 
 def _distinct(paths: Sequence[Path]) -> Sequence[Path]:

@@ -20,7 +20,7 @@ NAME_COLUMNS = ("speaker", "split", "emotion", "gender", "corpus", "kind")
 
 TEXT_COLUMNS = (
     *("file_name", "clean_file", "noise_file", "rir_file", "noise_rir_file", "face_file", "text"),
-    *("babble_files", "babble_offsets_s", "clean_reference", "speech_level"),
+    *("babble_files", "babble_offsets_s", "clean_reference", "speech_level", "attributes_source"),
 )
 NUMBER_COLUMNS = ("snr_db", "noise_offset_s", "gain_db")
 UNITS = ("_db", "_s", "_hz", "_percent", "_1_to_5", "agreement")

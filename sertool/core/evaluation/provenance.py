@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sertool.core.corpus.babble import BABBLE
+from sertool.core.corpus.derived_attributes import attribute_sources, caveat, sources_in_words
 from sertool.core.corpus.manifest import Manifest
 from sertool.core.environment import installed_versions
 from sertool.core.evaluation.protocol import Protocol
@@ -48,19 +49,21 @@ def describe(
     categories = recognizer.model.config.categories
     spoken = set(chosen.table["emotion"].dropna()) if categories else set()
     absent = [name for name in categories if name not in spoken]
+    sources = attribute_sources(chosen.table, recognizer.model.config.attributes)
     provenance = {
         "seed": protocol.seed,
         "split": protocol.split,
         "device": str(recognizer.device),
         "versions": {"python": platform.python_version(), **installed_versions(PACKAGES)},
         "data": _data(corpus, chosen) | {"excluded": excluded, "absent_categories": absent},
+        "attributes": sources_in_words(sources),
         "noise": _noise(chosen, protocol),
         "model": _model(recognizer, run),
         "seen_utterances": None if seen is None else len(seen),
     }
-    return portable(provenance), _notes(
-        recognizer, provenance["noise"], excluded=excluded, absent=absent, seen=seen, total=len(chosen)
-    )
+    notes = _notes(recognizer, excluded=excluded, absent=absent, seen=seen, total=len(chosen))
+    notes += _notes_on_attributes(sources, provenance["model"]) + _notes_on_noise(provenance["noise"] or {})
+    return portable(provenance), notes
 
 
 def portable(tree: Any, folder: Path | None = None) -> Any:
@@ -130,15 +133,21 @@ def _model(recognizer: Recognizer, run: Run | None) -> dict[str, Any]:
         "name": (run.folder if run else recognizer.folder).resolve().name,
         "categories": list(config.categories),
         "attributes": list(config.attributes),
+        "learned_attributes": _learned_attributes(run) if config.attributes else None,
         "enhances": config.enhances,
         "parameters": sum(parameter.numel() for parameter in recognizer.model.parameters()),
         "recipe": {name: recipe[name] for name in RECIPE_ESSENTIALS if name in recipe},
     }
 
 
+def _learned_attributes(run: Run | None) -> str | None:
+    """Return where the attributes a run learned come from; None where it does not say."""
+    learned = run.record.get("attributes") if run else None
+    return None if learned is None else str(learned)
+
+
 def _notes(
     recognizer: Recognizer,
-    noise: dict[str, Any] | None,
     *,
     excluded: dict[str, int],
     absent: Sequence[str],
@@ -157,7 +166,17 @@ def _notes(
         notes.append(f"No utterance is labelled {', '.join(absent)}; each counts 0 in F1-macro.")
     if not recognizer.model.config.enhances:
         notes.append("Speech quality is not measured: the model has no enhancement head.")
-    return notes + _notes_on_noise(noise or {})
+    return notes
+
+
+def _notes_on_attributes(sources: dict[str, int], model: dict[str, Any]) -> list[str]:
+    """Return what must be known of attributes that nobody rated, those scored and those the model learned."""
+    notes = []
+    if told := caveat(sources):
+        notes.append(told)
+    if "derived" in (model["learned_attributes"] or ""):
+        notes.append(f"The model learned attributes that are not all rated: {model['learned_attributes']}.")
+    return notes
 
 
 def _notes_on_noise(noise: dict[str, Any]) -> list[str]:

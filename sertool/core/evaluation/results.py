@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sertool.core.corpus.derived_attributes import attribute_sources, label, sources_in_words
 from sertool.core.corpus.snr import snr_text
 from sertool.core.metrics.by_duration import FEWEST_LABELLED, quartile_bounds, scores_by_duration
 from sertool.core.metrics.emotion import category_scores, ccc
@@ -53,6 +54,11 @@ class Results:
     table: pd.DataFrame
     notes: list[str]
     failures: list[str]
+
+    @property
+    def attribute_label(self) -> str:
+        """What stands beside the name of an attribute: "derived" where no person rated it, "partly derived", or ""."""
+        return label(attribute_sources(self.table, self.provenance["model"]["attributes"]))
 
     def document(self, **more: Any) -> dict[str, Any]:
         """Return everything but the table as one JSON document; `more` is put at its head."""
@@ -119,9 +125,9 @@ def score_conditions(table: pd.DataFrame, subject: Subject, *, by_kind: bool = F
     Returns:
         Records of `condition`, `snr_db` (mean in the condition; null: clean), `noise_kind`; `n` utterances, and
         `n_labelled` of them with a category; `f1_macro` and the others of `category_scores`; `ccc` and `ccc_n` by
-        attribute; `speech`, see `summarise_measure`. Not by kind, and not where fewer than eight utterances of the
-        condition have a category or the duration of one in the table is unknown: `by_duration`, see
-        `scores_by_duration`, its quartiles those of all utterances in the table.
+        attribute, and `attributes`: whether these are rated or derived; `speech`, see `summarise_measure`. Not by kind,
+        and not where fewer than eight utterances of the condition have a category or the duration of one in the table
+        is unknown: `by_duration`, see `scores_by_duration`, its quartiles those of all utterances in the table.
     """
     keys = ["condition", "noise_kind"] if by_kind else ["condition"]
     if by_kind:
@@ -203,6 +209,7 @@ def _scores(part: pd.DataFrame, subject: Subject) -> dict[str, Any]:
             rated = part[part[name].notna()]
             record["ccc"][name] = ccc(rated[name].astype(float), rated[f"predicted_{name}"].astype(float))
             record["ccc_n"][name] = len(rated)
+        record["attributes"] = sources_in_words(attribute_sources(part, subject.attributes))
     if subject.measures:
         record["speech"] = {measure: summarise_measure(part, measure) for measure in subject.measures}
     return record

@@ -7,6 +7,7 @@ from typing import Literal
 import pandas as pd
 
 from sertool.core.corpus.categories import select_categories
+from sertool.core.corpus.derived_attributes import SOURCE_COLUMN
 from sertool.core.corpus.manifest import Manifest, utterance_key
 from sertool.core.errors import InputError
 from sertool.core.evaluation.protocol import is_noisy
@@ -57,6 +58,7 @@ def list_utterances(manifest: Manifest, config: SharedConfig) -> tuple[Utterance
     """
     noisy = is_noisy(manifest)
     labels = ("emotion",) * bool(config.categories) + tuple(config.attributes)
+    labels += (SOURCE_COLUMN,) * bool(config.attributes)
     columns = ["speaker", *labels, *((*NOISE_FACTS, *FURTHER_FACTS) if noisy else ())]
     table = manifest.table[[name for name in columns if name in manifest.table.columns]]
     facts = table.astype(object).where(table.notna(), None).to_dict("records") or [{} for _ in range(len(manifest))]

@@ -81,6 +81,21 @@ def test_ccc_where_it_is_undefined_is_null():
     assert (condition["ccc"], condition["ccc_n"]) == ({"arousal": None}, {"arousal": 0})
 
 
+def test_each_condition_says_which_of_its_attributes_are_derived():
+    derived = "derived from the category (Russell & Mehrabian 1977)"
+    rows = [
+        {**row("a", None, None, None, None), "arousal": 2.0, "attributes_source": derived},
+        {**row("b", None, None, None, None), "arousal": 3.0, "attributes_source": None},
+        {**row("a", 0.0, "rain", None, None), "arousal": 2.0, "attributes_source": derived},
+        {**row("b", 5.0, "rain", None, None), "arousal": 3.0, "attributes_source": None},
+        {**row("c", -5.0, "rain", None, None), "valence": 3.0, "attributes_source": None},
+    ]
+    table = tabulate(rows)
+    conditions = score_conditions(table, Subject((), ("arousal",), ()))
+    assert [one["attributes"] for one in conditions] == [f"rated: 1; {derived}: 1", "rated", derived, None]
+    assert "attributes" not in score_conditions(table, Subject((), (), ()))[0]
+
+
 def test_snrs_drawn_from_a_range_are_put_in_groups():
     few = name_conditions(pd.Series([None, -5.0, 2.5]))
     assert list(few) == ["clean", "-5 dB", "2.5 dB"]
