@@ -4,7 +4,7 @@
 
 Two recordings are made of the sample corpus, its voices in its noises: 16 kHz mono and 48 kHz stereo. Each goes through
 `sertool enhance` in a process of its own, whose resident memory, with that of its children, is read every second. The
-numbers go to enhance-memory.json and the picture to enhance-memory.png (`pip install "sertool[plots]"`). Without
+numbers go to enhance-memory.json and the picture to enhance-memory.png. Without
 --model a run is trained first, in a minute: its quality does not matter here, its size does.
 """
 

@@ -45,7 +45,7 @@ def masks(
     their standard deviations these two are above them.
 
     Runs must have started from the same encoder. Those whose scores were initialised by weight all dropped the smallest
-    weights at first: some of what they share is left from that. A picture needs pip install 'sertool\\[plots]'.
+    weights at first: some of what they share is left from that.
     """
     from sertool.core.models.mask_overlap import overlaps, pairs
     from sertool.core.models.mask_sets import read_masks, told_apart

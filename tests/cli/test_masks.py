@@ -3,7 +3,6 @@
 import csv
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -121,7 +120,6 @@ def test_json_tells_every_number_and_files_hold_them(sertool, runs):
 
 @pytest.mark.parametrize(("names", "suffix"), [(("first", "second"), "png"), (("first", "both"), "svg")])
 def test_a_picture_is_written(sertool, runs, names, suffix):
-    pytest.importorskip("matplotlib")
     result = sertool("masks", *names, "-o", f"pictures/overlap.{suffix}")
     assert result.exit_code == 0, result.stderr
     head = {"png": b"\x89PNG", "svg": b"<?xml"}[suffix]
@@ -154,9 +152,3 @@ def test_a_wrong_call_ends_in_one_line(sertool, runs, run, assert_one_line, argu
     (runs / "wider" / "model" / "config.json").write_text(json.dumps(wider))
     assert_one_line(sertool("masks", *arguments), told)
     assert not list(runs.glob("overlap*")) and (runs / "there.json").read_text() == "{}"
-
-
-def test_a_missing_extra_ends_in_one_line(sertool, runs, assert_one_line, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    assert_one_line(sertool("masks", "first", "second", "-o", "overlap.png"), "pip install 'sertool[plots]'")

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sertool.core.errors import InputError
 from sertool.core.models.mask_overlap import Overlap
 from sertool.core.writing import whole_file
 
@@ -44,16 +43,9 @@ def draw_overlaps(path: Path | str, pairs: Sequence[Pair]) -> None:
         pairs: at least one.
 
     Raises:
-        InputError: matplotlib is not installed.
         OutputError: the file cannot be written.
     """
-    try:
-        figure = overlap_figure(pairs)
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"{path}: matplotlib is not installed, which pictures need; expected the extra 'plots': "
-            "pip install 'sertool[plots]'"
-        ) from error
+    figure = overlap_figure(pairs)
     with whole_file(path) as partial:
         figure.savefig(partial)
 

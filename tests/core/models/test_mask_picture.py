@@ -1,15 +1,10 @@
 """The picture shows the numbers of the overlaps, each at its layer."""
 
-import sys
-
 import numpy as np
 import pytest
 
-from sertool.core.errors import InputError
 from sertool.core.models.mask_overlap import Overlap
-from sertool.core.models.mask_picture import MOST_LINES, MOST_TICKS, Pair, draw_overlaps, overlap_figure
-
-pytest.importorskip("matplotlib")
+from sertool.core.models.mask_picture import MOST_LINES, MOST_TICKS, Pair, overlap_figure
 
 
 def layer(where: str, both: int, dropped: tuple[int, int] = (20, 20)) -> Overlap:
@@ -58,10 +53,3 @@ def test_a_layer_that_drops_nothing_has_no_point():
     for axes in overlap_figure([nothing]).axes:
         assert np.isnan(axes.get_lines()[0].get_ydata()[0]) and not np.isnan(axes.get_lines()[0].get_ydata()[1])
     assert overlap_figure([nothing] * 7).axes[0].images[0].get_array().mask[0].tolist() == [True, False]
-
-
-def test_without_matplotlib_the_extra_is_named(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(InputError, match=r"pip install 'sertool\[plots\]'"):
-        draw_overlaps(tmp_path / "overlap.png", [pair()])
-    assert not list(tmp_path.iterdir())
