@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from sertool.cli import console, corpus
+from sertool.cli.cluster import cluster
 from sertool.cli.demo import demo
 from sertool.cli.doctor import doctor
 from sertool.cli.enhance import enhance
@@ -99,6 +100,13 @@ _add(
     "sertool train metadata.csv --noise noise/ --encoder runs/denoise -o runs/joint",
     "sertool train metadata.csv --noise noise/ --encoder facebook/wav2vec2-base-960h --adapt lora -o lora",
     "sertool train metadata.csv --encoder wavlm/ --adapt router --sparsity 0.06 --sparsity 0.1 -o runs/sweep",
+)
+_add(
+    "cluster",
+    cluster,
+    "Models",
+    "sertool cluster labelled.csv --unlabelled speech.csv --attribute arousal --clusters 10 -o runs/clusters",
+    "sertool cluster labelled.csv --clusters 30 --temporal transformer --encoder runs/denoise -o runs/clusters",
 )
 _add(
     "evaluate",

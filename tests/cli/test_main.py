@@ -12,9 +12,22 @@ from typer.testing import CliRunner
 from sertool.cli import console
 from sertool.cli.main import app
 
-COMMANDS = ("corpus", "mix-noise", "pretrain", "train", "evaluate", "enhance", "predict", "doctor", "demo")
+COMMANDS = (
+    *("corpus", "mix-noise", "pretrain", "train", "evaluate", "enhance", "predict", "cluster", "doctor", "demo"),
+)
 
-HEAVY = ("torch", "torchaudio", "transformers", "pandas", "sklearn", "scipy", "accelerate", "pyarrow", "numpy")
+HEAVY = (
+    "torch",
+    "torchaudio",
+    "transformers",
+    "pandas",
+    "sklearn",
+    "scipy",
+    "accelerate",
+    "pyarrow",
+    "numpy",
+    "matplotlib",
+)
 
 # Calls every command line given, in one interpreter, and prints which heavy packages that brought in.
 LOOK = """

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pydantic
 import safetensors
@@ -19,6 +19,12 @@ from sertool.core.writing import whole_file, write_text
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 CONFIG_LIMIT_BYTES = 1_000_000
+FORMATS = {
+    "sertool-shared-1": "a shared model, as `sertool train` leaves it",
+    "sertool-cluster-1": "a cluster model, as `sertool cluster` leaves it",
+}
+"""What may stand in a configuration's `format`, in words."""
+
 TYPES = {"F32": torch.float32, "I64": torch.int64, "BOOL": torch.bool, "U8": torch.uint8}
 """Types of the tensors a model has, by their names in safetensors."""
 
@@ -56,11 +62,18 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, 
         partial.chmod(mode)
 
 
-def read_config(folder: Path | str) -> SharedConfig:
+Config = TypeVar("Config", bound=pydantic.BaseModel)
+
+
+def read_config(folder: Path | str, kind: type[Config] = SharedConfig) -> Config:
     """Return the configuration of the model in a folder.
 
+    Args:
+        folder: of the model.
+        kind: what describes such a model; a shared model unless something else is asked for.
+
     Raises:
-        InputError: the folder or its `config.json` is missing, is not JSON, or does not describe a shared model.
+        InputError: the folder or its `config.json` is missing, is not JSON, or does not describe such a model.
     """
     path = Path(folder) / CONFIG_NAME
     if not path.is_file():
@@ -73,7 +86,10 @@ def read_config(folder: Path | str) -> SharedConfig:
         )
     try:
         tree = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once)
-        return SharedConfig.model_validate(tree)
+        found, wanted = _format(tree), kind.model_fields["format"].default
+        if found in FORMATS and found != wanted:
+            raise InputError(f"{folder}: is {FORMATS[found]}; expected {FORMATS[wanted]}: name another run")
+        return kind.model_validate(tree)
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -82,6 +98,10 @@ def read_config(folder: Path | str) -> SharedConfig:
         ) from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not JSON ({error}): restore the file from its source") from error
+
+
+def _format(tree: Any) -> str:
+    return str(tree.get("format", "")) if isinstance(tree, dict) else ""
 
 
 def is_shared_model(folder: Path | str) -> bool:
@@ -93,7 +113,7 @@ def is_shared_model(folder: Path | str) -> bool:
         tree = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError):
         return False
-    return isinstance(tree, dict) and str(tree.get("format", "")).startswith("sertool-")
+    return _format(tree).startswith("sertool-")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,16 +1,130 @@
-"""The file of a recipe: YAML in which no key stands twice, numbers mean what they look like, and aliases stay few."""
+"""From YAML and flags to a recipe: keys known, none twice, numbers mean what they look like, aliases few."""
 
+import difflib
 import re
+import types
+import typing
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import pydantic
 import yaml
+from pydantic import BaseModel, ConfigDict
 
 from sertool.core.errors import InputError
 
 RECIPE_LIMIT_BYTES, RECIPE_LIMIT_VALUES = 1_000_000, 50_000
 """A recipe is small: larger files are refused, and so are those that aliases make larger."""
+
+
+class Section(BaseModel):
+    """A part of a recipe: unknown keys and endless numbers are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+AnyRecipe = TypeVar("AnyRecipe", bound=Section)
+
+
+def read_settings(
+    kind: type[AnyRecipe],
+    path: Path | str | None = None,
+    overrides: dict[str, Any] | None = None,
+    *,
+    base: dict[str, Any] | None = None,
+) -> AnyRecipe:
+    """Return the recipe of a YAML file, changed by dotted overrides such as `{"optimisation.epochs": 5}`.
+
+    Args:
+        kind: what recipe it is.
+        path: the file; None for the defaults.
+        overrides: values by dotted key.
+        base: what holds, section by section, where neither file nor overrides say otherwise.
+
+    Raises:
+        InputError: the file cannot be read, a key is unknown (the nearest one is named), or a value does not fit.
+    """
+    tree = _joined(base or {}, _read_tree(Path(path)) if path is not None else {})
+    for dotted, value in (overrides or {}).items():
+        *sections, key = dotted.split(".")
+        branch = tree
+        for section in sections:
+            branch = branch.setdefault(section, {})
+            if not isinstance(branch, dict):
+                raise InputError(
+                    f"recipe: '{section}' is {branch!r}; expected a section with keys: write it as a mapping"
+                )
+        branch[key] = value
+    return make_settings(kind, tree, source=str(path) if path else "recipe")
+
+
+def make_settings(kind: type[AnyRecipe], tree: dict[str, Any], *, source: str = "recipe") -> AnyRecipe:
+    """Return the recipe a tree of plain values describes.
+
+    Raises:
+        InputError: a key is unknown (the nearest one is named), or a value does not fit.
+    """
+    try:
+        return kind.model_validate(tree)
+    except pydantic.ValidationError as error:
+        raise InputError(f"{source}: {_explain(error, kind)}") from error
+
+
+def recipe_text(recipe: Section) -> str:
+    """Return a recipe as YAML."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
+
+
+def known_keys(section: type[BaseModel], prefix: str = "") -> list[str]:
+    """Return the dotted names of all keys of a recipe section."""
+    keys = []
+    for name, field in section.model_fields.items():
+        keys.append(prefix + name)
+        kinds = [field.annotation]
+        if isinstance(field.annotation, types.UnionType) or typing.get_origin(field.annotation) is typing.Union:
+            kinds = list(typing.get_args(field.annotation))
+        for kind in kinds:
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                keys += known_keys(kind, f"{prefix}{name}.")
+    return keys
+
+
+def _joined(base: dict[str, Any], tree: dict[str, Any]) -> dict[str, Any]:
+    """Return `base` with what `tree` says laid over it, neither changed."""
+    joined = {key: dict(value) if isinstance(value, dict) else value for key, value in base.items()}
+    for key, value in tree.items():
+        if isinstance(value, dict) and isinstance(joined.get(key), dict):
+            joined[key] = _joined(joined[key], value)
+        else:
+            joined[key] = value
+    return joined
+
+
+def _read_tree(path: Path) -> dict[str, Any]:
+    tree = load_yaml(path)
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise InputError(
+            f"{path}: holds a {type(tree).__name__}; expected keys and values of a recipe: see `sertool train --help`"
+        )
+    return tree
+
+
+def _explain(error: pydantic.ValidationError, kind: type[BaseModel]) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = known_keys(kind)
+        where = where[:100]
+        nearest = difflib.get_close_matches(where, known, n=1, cutoff=0.0)
+        same_section = [key for key in known if key.rpartition(".")[0] == where.rpartition(".")[0]]
+        nearest = difflib.get_close_matches(where, same_section, n=1, cutoff=0.5) or nearest
+        return f"unknown key '{where}'; the nearest known one is '{nearest[0]}': correct or remove it"
+    found = repr(first["input"])
+    found = found if len(found) <= 200 else f"{found[:200]} …"
+    return f"'{where}' is {found}; {first['msg'][0].lower()}{first['msg'][1:]}: correct the value"
 
 
 class _Loader(yaml.SafeLoader):

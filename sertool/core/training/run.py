@@ -9,19 +9,28 @@ from typing import Any
 
 from sertool.core.errors import InputError
 from sertool.core.models.storage import CONFIG_NAME, WEIGHTS_NAME
-from sertool.core.training.recipe import Recipe, read_recipe, recipe_text
+from sertool.core.training.recipe import Recipe, read_recipe
+from sertool.core.training.recipe_file import Section, recipe_text
 from sertool.core.training.state import tidy_state
 from sertool.core.writing import is_leftover, remove_leftovers, write_text
 
 RECORD_NAME = "run.json"
 RECIPE_NAME = "recipe.yaml"
 SEEN_NAME = "seen_audio.txt"
+CACHE_NAME = "cache"
+"""The folder of a run for what is there only while it trains."""
 
 DIGEST = re.compile("[0-9a-f]{32}")
 """What `audio_digest` makes."""
 
 REMOVING = "being removed"
 """State of a run whose files are being removed; what is left of it is no run any more."""
+
+OWN_FILES = (
+    *(RECIPE_NAME, SEEN_NAME, "metrics.jsonl", "README.md", "self_paced.csv"),
+    *("chunks.parquet", "utterances.parquet", "analysis.json", "analysis.png"),
+)
+"""What a run writes beside its folders and its record."""
 
 HARMLESS = (
     *("device", "tensorboard", "checkpoint_updates", "data.workers"),
@@ -81,6 +90,11 @@ class Run:
         return frozenset(digests)
 
     @property
+    def attributes(self) -> str | None:
+        """Where the attributes it learned come from, rated or derived, in words; None where it does not say."""
+        return self.record.get("attributes")
+
+    @property
     def noise(self) -> dict[str, Any]:
         """Kinds and digests of the noise learned from: `kinds` and `file_digests`, empty without noise."""
         return self.record.get("noise", {"kinds": [], "file_digests": []})
@@ -116,7 +130,7 @@ def open_run(path: Path | str) -> Run:
 
 
 def begin_run(
-    folder: Path, recipe: Recipe, identity: dict[str, str], about: dict[str, Any], *, overwrite: bool = False
+    folder: Path, recipe: Section, identity: dict[str, str], about: dict[str, Any], *, overwrite: bool = False
 ) -> Run:
     """Open a folder for a training: a new one, or one to go on with.
 
@@ -133,7 +147,8 @@ def begin_run(
     # Whoever overwrites does not care what a damaged record says.
     record = {"state": REMOVING} if overwrite and (folder / RECORD_NAME).is_file() else _read_record(folder)
     wanted = {"recipe": recipe.model_dump(mode="json"), "identity": identity}
-    differing = _differences(record.get("inputs", {}), wanted) if record else []
+    defaults = type(recipe)().model_dump(mode="json")
+    differing = _differences(record.get("inputs", {}), wanted, defaults) if record else []
     if not record and folder.exists() and not all(is_leftover(path) for path in folder.iterdir()):
         raise InputError(f"{folder}: is not empty and holds no run; expected a new or empty folder: choose another one")
     if record.get("state") == REMOVING:
@@ -188,9 +203,19 @@ def remove_run(folder: Path) -> None:
     _remove(folder)
 
 
+def remove_cache(folder: Path) -> None:
+    """Remove what a run kept only while it trained."""
+    cache = folder / CACHE_NAME
+    for file in (*cache.glob("*/*"), *cache.glob("*")):
+        file.rmdir() if file.is_dir() else file.unlink()
+    if cache.is_dir():
+        cache.rmdir()
+
+
 def _remove(folder: Path) -> None:
     # Said first, so that a removal cut short is not taken for the run it was.
     _write_json(folder / RECORD_NAME, {"state": REMOVING})
+    remove_cache(folder)
     for part in ("model", "last", "tensorboard"):
         for file in (folder / part).glob("*"):
             file.unlink()
@@ -198,7 +223,7 @@ def _remove(folder: Path) -> None:
             (folder / part).rmdir()
     remove_leftovers(folder, held=True)
     # The record goes last, so that a removal cut short can be gone on with.
-    for name in (RECIPE_NAME, SEEN_NAME, "metrics.jsonl", "README.md", RECORD_NAME):
+    for name in (*OWN_FILES, RECORD_NAME):
         (folder / name).unlink(missing_ok=True)
 
 
@@ -220,6 +245,8 @@ def _is_record(record: Any) -> bool:
     sections = [record.get(part, {}) for part in ("inputs", "noise", "summary")] if isinstance(record, dict) else [None]
     if not all(isinstance(section, dict) for section in sections):
         return False
+    if not isinstance(record.get("attributes", ""), str):
+        return False
     inputs, noise, summary = sections
     trees = [inputs.get("recipe", {}), inputs.get("identity", {}), summary.get("dev", {})]
     lists = [noise.get("kinds", []), noise.get("file_digests", [])]
@@ -234,14 +261,13 @@ def _is_record(record: Any) -> bool:
     return words and numbers and told and whole
 
 
-def _differences(stored: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+def _differences(stored: dict[str, Any], wanted: dict[str, Any], defaults: dict[str, Any]) -> list[str]:
     """Return the dotted names of inputs that differ, harmless ones left out.
 
     A setting that did not exist when a run was begun did what is its default now.
     """
-    defaults = _flat(Recipe().model_dump(mode="json"))
     old, new = (
-        defaults | _flat(stored.get("recipe", {})) | stored.get("identity", {}),
+        _flat(defaults) | _flat(stored.get("recipe", {})) | stored.get("identity", {}),
         _flat(wanted["recipe"]) | wanted["identity"],
     )
     return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name) and name not in HARMLESS)

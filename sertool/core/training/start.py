@@ -76,7 +76,7 @@ def read_start(recipe: Recipe) -> Start:
     if not is_trained_here(settings.name):
         encoder, digest = load_plain(settings.name, settings.revision)
         revision = commit(settings.name, settings.revision)
-        base = BaseConfig(name=_lasting(settings.name), revision=revision, digest=digest)
+        base = BaseConfig(name=lasting_name(settings.name), revision=revision, digest=digest)
         return Start(encoder=encoder, base=None if whole else base, identity=digest)
     run = open_run(Path(settings.name))
     model = SharedModel.from_pretrained(run.model_folder)
@@ -85,7 +85,7 @@ def read_start(recipe: Recipe) -> Start:
     # A fully tuned encoder is stored whole; of one on disk elsewhere, its unchanged front end may stay there.
     base = model.config.base if model.config.adapt.how == "full" and not whole else None
     if settings.adapt != "full":
-        base = BaseConfig(name=_lasting(settings.name), digest=digest)
+        base = BaseConfig(name=lasting_name(settings.name), digest=digest)
     identity = file_digest(run.model_folder / WEIGHTS_NAME)
     return Start(encoder=model.encoder, run=run, model=model, base=base, identity=identity)
 
@@ -139,6 +139,6 @@ def _emotion(recipe: Recipe, categories: tuple[str, ...]) -> EmotionConfig:
         ) from error
 
 
-def _lasting(name: str) -> str:
+def lasting_name(name: str) -> str:
     """Return a name that holds in any working folder: a folder's absolute path, a name on the hub as it is."""
     return str(Path(name).resolve()) if Path(name).is_dir() else name

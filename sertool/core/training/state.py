@@ -2,15 +2,16 @@
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import safetensors
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from sertool.core.errors import InputError
-from sertool.core.models.shared import SharedModel
 from sertool.core.models.storage import save_tensors
 from sertool.core.training.sharding import sharded_as, whole
 from sertool.core.writing import write_text
@@ -18,10 +19,20 @@ from sertool.core.writing import write_text
 INDEX_NAME = "state.json"
 
 
+class Stateful(Protocol):
+    """A model, or what else is to be gone on with: tensors by name."""
+
+    def own_state(self) -> dict[str, Tensor]:
+        """Return its tensors; what it reads from elsewhere stays there."""
+
+    def load_own_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Put them back; a RuntimeError where they do not fit."""
+
+
 def save_state(
     folder: Path,
     *,
-    model: SharedModel,
+    model: Stateful,
     optimizer: torch.optim.Optimizer,
     counters: dict[str, Any],
     writes: bool = True,
@@ -34,7 +45,7 @@ def save_state(
 
     Args:
         folder: of the state.
-        model: its own tensors are stored; what it reads from its base stays there.
+        model: its own tensors are stored.
         optimizer: its state.
         counters: as `read_counters` returns them.
         writes: whether this process does; of a sharded model all processes must call this, and one writes.
@@ -74,7 +85,7 @@ def read_counters(folder: Path) -> dict[str, Any] | None:
     return _read_index(folder)["counters"] if (folder / INDEX_NAME).is_file() else None
 
 
-def load_state(folder: Path, *, model: SharedModel, optimizer: torch.optim.Optimizer) -> None:
+def load_state(folder: Path, *, model: Stateful, optimizer: torch.optim.Optimizer) -> None:
     """Put weights and optimizer state back, each process of a sharded model its part.
 
     Raises:

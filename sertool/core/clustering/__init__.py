@@ -1,0 +1,1 @@
+"""Deep clusters: k-means, DeepEmoCluster, its temporal forms, analyses."""
