@@ -18,6 +18,7 @@ from sertool.cli.mix_noise import mix_noise
 from sertool.cli.predict import predict
 from sertool.cli.pretrain import pretrain
 from sertool.cli.rooms import rooms
+from sertool.cli.score_curriculum import score_curriculum
 from sertool.cli.train import train
 
 app = typer.Typer(
@@ -107,6 +108,13 @@ _add(
     "Models",
     "sertool cluster labelled.csv --unlabelled speech.csv --attribute arousal --clusters 10 -o runs/clusters",
     "sertool cluster labelled.csv --clusters 30 --temporal transformer --encoder runs/denoise -o runs/clusters",
+)
+_add(
+    "score-curriculum",
+    score_curriculum,
+    "Models",
+    "sertool score-curriculum metadata.csv --metric deepmi --cluster-run runs/clusters -o scores.csv",
+    "sertool score-curriculum emodb.csv --metric disagreement -o scores.csv",
 )
 _add(
     "evaluate",

@@ -14,6 +14,7 @@ from sertool.cli.main import app
 
 COMMANDS = (
     *("corpus", "mix-noise", "pretrain", "train", "evaluate", "enhance", "predict", "cluster", "doctor", "demo"),
+    "score-curriculum",
 )
 
 HEAVY = (

@@ -1,0 +1,1 @@
+"""What to learn first: DeepMI and the scores it is compared with."""
