@@ -42,6 +42,14 @@ Sparsities = Annotated[
         show_default="0.1",
     ),
 ]
+Curriculum = Annotated[
+    str | None,
+    typer.Option(
+        "--curriculum",
+        metavar="SCORES|self-paced|none",
+        help="Easy utterances first, by `score-curriculum` or the model's own loss; none draws as many at random.",
+    ),
+]
 NoiseSource = Annotated[
     str | None, typer.Option("--noise", help="Noise to mix in: a folder with a subfolder a kind, or a manifest.")
 ]
@@ -77,6 +85,7 @@ def train(
     attribute: Annotated[
         list[str] | None, typer.Option("--attribute", help="Estimate arousal, dominance or valence too; repeatable.")
     ] = None,
+    curriculum: Curriculum = None,
     noise: NoiseSource = None,
     snr: Snr = None,
     epochs: Epochs = None,
@@ -93,7 +102,7 @@ def train(
     Interrupted and run again, it goes on. Prints the run's folder.
     """
     from sertool.core.errors import InputError
-    from sertool.core.training.recipe import read_recipe, read_stages, with_settings
+    from sertool.core.training.recipe import read_curriculum, read_recipe, read_stages, with_settings
 
     flags = {
         "data.manifests": [str(path) for path in manifest or []] or None,
@@ -103,6 +112,7 @@ def train(
         "encoder.router.sparsity": sparsity[0] if sparsity else None,
         "schedule": read_stages(schedule) if schedule else None,
         "emotion.attributes": attribute or None,
+        **(read_curriculum(curriculum) if curriculum else {}),
         **common_flags(noise, snr, epochs, batch_size, learning_rate, seed, device),
     }
     resolved = read_recipe(find_recipe(recipe), merge(flags, setting))
@@ -235,7 +245,8 @@ class TrainingBar:
     def epoch(self, line: dict[str, Any]) -> None:
         """Show the epoch's dev scores beside the bar, or print them as JSON."""
         scores = " ".join(f"{name} {value:.3f}" for name, value in line["dev"].items() if name != "score")
-        self._advance(0, note=f"dev {scores}")
+        in_play = f"{line['bins']['in_play']} bins, " if "bins" in line else ""
+        self._advance(0, note=f"{in_play}dev {scores}")
         if self.as_json:
             console.json_line(line)
 

@@ -4,14 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from sertool.core.training.recipe import read_recipe
+from sertool.core.clustering.recipe import read_cluster_recipe
+from sertool.core.training.pacing import epochs_per_bin
+from sertool.core.training.recipe import Curriculum, read_recipe
 
 RECIPES = Path(__file__).resolve().parents[2] / "examples" / "recipes"
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_recipe_can_be_read(path):
-    assert read_recipe(path).stages()
+    if "cluster" in path.stem:
+        assert read_cluster_recipe(path).optimisation.epochs
+    else:
+        assert read_recipe(path).stages()
 
 
 def test_the_icassp_system_is_the_published_one():
@@ -50,3 +55,18 @@ def test_dynamic_chunks_are_the_published_ones():
     emotion = read_recipe(RECIPES / "dynamic-chunking.yaml").emotion
     assert emotion.categories == () and len(emotion.attributes) == 3
     assert (emotion.chunks.chunk_s, emotion.chunks.longest_s, emotion.chunks.hidden) == (1.0, 11.0, 130)
+
+
+def test_the_curriculum_is_the_published_one():
+    recipe = read_recipe(RECIPES / "deepmi-curriculum.yaml")
+    curriculum, settings = recipe.curriculum, recipe.optimisation
+    assert (curriculum.order, curriculum.bins, curriculum.rate_factor) == ("easy-first", 10, 0.5)
+    assert epochs_per_bin(curriculum, settings.epochs) == 5 and settings.epochs == 70
+    assert epochs_per_bin(Curriculum(), settings.epochs) == 5  # also where nobody says so
+    assert (settings.learning_rate, settings.decay, settings.weight_decay, settings.warmup_updates) == (
+        1e-3,
+        "constant",
+        0.0,
+        0,
+    )
+    assert recipe.emotion.categories == () and recipe.tasks == ("emotion",) and recipe.encoder.adapt == "frozen"

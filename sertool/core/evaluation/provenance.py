@@ -133,17 +133,11 @@ def _model(recognizer: Recognizer, run: Run | None) -> dict[str, Any]:
         "name": (run.folder if run else recognizer.folder).resolve().name,
         "categories": list(config.categories),
         "attributes": list(config.attributes),
-        "learned_attributes": _learned_attributes(run) if config.attributes else None,
+        "learned_attributes": (run.attributes if run else None) if config.attributes else None,
         "enhances": config.enhances,
         "parameters": sum(parameter.numel() for parameter in recognizer.model.parameters()),
         "recipe": {name: recipe[name] for name in RECIPE_ESSENTIALS if name in recipe},
     }
-
-
-def _learned_attributes(run: Run | None) -> str | None:
-    """Return where the attributes a run learned come from; None where it does not say."""
-    learned = run.record.get("attributes") if run else None
-    return None if learned is None else str(learned)
 
 
 def _notes(

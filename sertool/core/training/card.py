@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sertool.core.training.pacing import curriculum_title
 from sertool.core.training.recipe import NEW_ENCODERS, Recipe
 from sertool.core.writing import write_text
 
@@ -19,7 +20,14 @@ def write_card(run: "Run", recipe: Recipe, inputs: "Inputs", summary: dict[str, 
     stages = "; ".join(f"{stage.epochs} epochs of {', '.join(stage.train)}" for stage in recipe.stages())
     origin = "" if recipe.encoder.name in NEW_ENCODERS else f", taken over from {Path(recipe.encoder.name).name}"
     counts = ", ".join(f"{name} {round(count, 1):.10g}" for name, count in inputs.counts.items())
+    pacing, curriculum = inputs.pacing, []
+    if recipe.curriculum:
+        title = curriculum_title(recipe, inputs.scores)
+        bins = f"{pacing.num_bins} cumulative bins, epochs from one to the next: {pacing.epochs_per_bin}"
+        curriculum = [f"- Curriculum: {title}; {bins}; the learning rate × {pacing.rate_factor:g} at each."]
     by_votes = "" if recipe.emotion.loss == "cross-entropy" else ", by the annotators' votes"
+    attributes = "; ".join(filter(None, (", ".join(config.attributes), inputs.learned_attributes)))
+    derived = "Derived attributes are the same for all utterances of a category: their CCC is a score of categories."
     lines = [
         f"# {run.folder.name}",
         "",
@@ -35,8 +43,9 @@ def write_card(run: "Run", recipe: Recipe, inputs: "Inputs", summary: dict[str, 
         "## Model",
         f"- Encoder: {config.encoder.title}{origin}; {config.adapt.title}.",
         *([f"- Categories: {', '.join(config.categories)}."] if config.categories else []),
-        *([f"- Attributes (1–7): {', '.join(config.attributes)}."] if config.attributes else []),
+        *([f"- Attributes (1–7): {attributes}."] if config.attributes else []),
         f"- Schedule: {stages}.",
+        *curriculum,
         "",
         "## Scores on the dev split",
         f"Best epoch: {summary['best_epoch']} of {sum(stage.epochs for stage in recipe.stages())}, counted from 0.",
@@ -46,6 +55,7 @@ def write_card(run: "Run", recipe: Recipe, inputs: "Inputs", summary: dict[str, 
         "",
         "## Limits",
         "Run `sertool evaluate` on speakers and noise it has never heard before trusting it.",
+        *([derived] if "derived" in (inputs.learned_attributes or "") else []),
         "Labels of acted speech are not feelings.",
         "",
     ]

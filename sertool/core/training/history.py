@@ -8,6 +8,9 @@ from typing import Any
 from sertool.core.errors import InputError
 from sertool.core.writing import append_line, write_text
 
+GROUPS = ("train", "bins", "dev")
+"""Numbers of an epoch: losses in training, what a curriculum had in play, and scores on the dev split."""
+
 
 class History:
     """Writes and reads what a run's epochs came to.
@@ -82,8 +85,8 @@ class History:
         if not self.tensorboard:
             return
         for line in lines:
-            for group in ("train", "dev"):
-                for name, value in line[group].items():
+            for group in GROUPS:
+                for name, value in line.get(group, {}).items():
                     self.tensorboard.add_scalar(f"{group}/{name}", value, line["updates"])
         self.tensorboard.flush()
 
@@ -94,10 +97,10 @@ def _epoch(line: Any) -> dict[str, Any]:
     Raises:
         ValueError: it does not.
     """
-    scores = [line.get(group) for group in ("train", "dev")] if isinstance(line, dict) else [None]
-    if not all(isinstance(group, dict) for group in scores):
+    numbers = [{"bins": {}, **line}.get(group) for group in GROUPS] if isinstance(line, dict) else [None]
+    if not all(isinstance(group, dict) for group in numbers):
         raise ValueError("a line tells of no epoch")
-    for name, value in [pair for group in scores for pair in group.items()]:
+    for name, value in [pair for group in numbers for pair in group.items()]:
         if not isinstance(value, int | float) or not math.isfinite(value):
             raise ValueError(f"'{name[:40]}' is no number")
     return line

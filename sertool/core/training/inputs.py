@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sertool.core.audio.files import audio_digest
 from sertool.core.corpus.batches import Utterances
+from sertool.core.corpus.derived_attributes import caveat, joint_sources, label, sources_in_words
 from sertool.core.corpus.manifest import Manifest
 from sertool.core.corpus.mixing import Mixer
 from sertool.core.corpus.noise import file_digest
@@ -16,8 +18,10 @@ from sertool.core.engine import default_workers, map_tasks
 from sertool.core.errors import InputError
 from sertool.core.models.config import SharedConfig
 from sertool.core.training.noise import babble_speech, heard_noise, noise_identity, read_mixers
+from sertool.core.training.pacing import Pacing, describe_curriculum, make_pacing
 from sertool.core.training.recipe import Recipe
 from sertool.core.training.run import DIGEST
+from sertool.core.training.scores import Scores, curriculum_scores
 from sertool.core.training.start import Start, model_config, read_start
 from sertool.core.training.utterances import class_counts, find_categories, list_utterances, read_splits, select
 
@@ -34,11 +38,15 @@ class Inputs:
         dev_snrs: SNRs in dB the dev split is heard at; (NaN,) for clean speech.
         config: of the model.
         start: the encoder that is taken over, if any, and where it comes from.
+        pacing: which utterances each epoch learns from.
+        scores: the curriculum's, if it goes by any.
         identity: what must be the same for an interrupted run to go on: digests by name.
         seen_audio: digests of the audio learned from, ancestors included.
         noise_kinds: heard in training, on the dev split, or by the run the encoder comes from.
         noise_digests: of the recordings heard there.
         counts: training utterances of each class; where votes are learned, the sum of its shares.
+        learned_attributes: where the attributes learned come from, rated or derived, in words; None without any.
+        dev_attributes: what the names of dev scores on attributes end with: "derived", "partly_derived", or nothing.
         notes: what a user should know about the data, a line each.
     """
 
@@ -49,11 +57,15 @@ class Inputs:
     dev_snrs: tuple[float, ...]
     config: SharedConfig
     start: Start
+    pacing: Pacing
+    scores: Scores | None
     identity: dict[str, str]
     seen_audio: frozenset[str]
     noise_kinds: tuple[str, ...] = ()
     noise_digests: tuple[str, ...] = ()
     counts: dict[str, float] = field(default_factory=dict)
+    learned_attributes: str | None = None
+    dev_attributes: str = ""
     notes: tuple[str, ...] = ()
 
 
@@ -78,6 +90,9 @@ def read_inputs(recipe: Recipe) -> Inputs:
     kinds, recordings = heard_noise([train_mixer, dev_mixer], [*train, *dev], parent)
     babble = babble_speech([train_mixer, dev_mixer], [*train, *dev], notes)
     attributes = recipe.emotion.attributes if "emotion" in recipe.tasks else ()
+    sources = joint_sources(train, attributes)
+    if told := caveat(sources):
+        notes.append(told)
     voted = bool(categories) and recipe.emotion.loss != "cross-entropy"
     train_utterances = list_utterances(train, categories, attributes, voted=voted)
     dev_utterances = list_utterances(dev, categories, attributes, voted=voted)
@@ -89,11 +104,15 @@ def read_inputs(recipe: Recipe) -> Inputs:
             "expected some of each class: leave it out of emotion.categories"
         )
     _check_noisy(train_utterances, dev_utterances, train_mixer)
-    seen = _digests([*_all_files(train_utterances, dev_utterances), *babble]) | _digests_of_sources([*train, *dev])
+    scores = curriculum_scores(recipe, train_utterances, notes)
+    pacing = make_pacing(recipe, len(train_utterances), scores)
+    seen = audio_digests([*_all_files(train_utterances, dev_utterances), *babble]) | _digests_of_sources([*train, *dev])
     seen |= parent.seen_audio if parent else set()
     identity = {"encoder": start.identity}
     for number, name in enumerate(recipe.data.manifests, 1):
         identity[f"manifest {number} ({Path(name).name})"] = file_digest(Path(name))
+    if scores:
+        identity[f"curriculum ({Path(recipe.curriculum.scores).name})"] = file_digest(Path(recipe.curriculum.scores))
     identity |= noise_identity(train_mixer, dev_mixer)
     return Inputs(
         train=train_utterances,
@@ -103,13 +122,27 @@ def read_inputs(recipe: Recipe) -> Inputs:
         dev_snrs=dev_snrs,
         config=config,
         start=start,
+        pacing=pacing,
+        scores=scores,
         identity=identity,
         seen_audio=frozenset(seen),
         noise_kinds=kinds,
         noise_digests=recordings,
         counts=counts,
+        learned_attributes=sources_in_words(sources),
+        dev_attributes=label(joint_sources(dev, attributes)).replace(" ", "_"),
         notes=tuple(notes),
     )
+
+
+def about_run(recipe: Recipe, inputs: Inputs) -> dict[str, Any]:
+    """Return what a run's record says of its inputs: noise, where attributes come from, and the curriculum."""
+    about: dict[str, Any] = {"noise": {"kinds": list(inputs.noise_kinds), "file_digests": list(inputs.noise_digests)}}
+    if inputs.learned_attributes:
+        about["attributes"] = inputs.learned_attributes
+    if recipe.curriculum:
+        about["curriculum"] = describe_curriculum(recipe, inputs.pacing, inputs.scores)
+    return about
 
 
 def _check_noisy(train: Utterances, dev: Utterances, mixer: Mixer | None) -> None:
@@ -137,7 +170,7 @@ def _digests_of_sources(manifests: list[Manifest]) -> set[str]:
     return digests
 
 
-def _digests(paths: Sequence[str]) -> set[str]:
+def audio_digests(paths: Sequence[str]) -> set[str]:
     """Return the digests of audio files; in several processes where there are enough to be worth starting them."""
     digests = set()
     workers = min(default_workers(), 1 + len(paths) // 2000)

@@ -11,22 +11,25 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from sertool.core.corpus.batches import Augmentation, Batch, Pick, UtteranceDataset, load_batches, plan_epoch
+from sertool.core.corpus.batches import Augmentation, Batch, Pick, UtteranceDataset, load_batches
 from sertool.core.errors import InputError, SertoolError
 from sertool.core.models.shared import SharedOutput
 from sertool.core.models.storage import save_model
 from sertool.core.randomness import seed_for
+from sertool.core.training.bin_losses import BinLosses, mean_by_bin, without_bins
 from sertool.core.training.card import write_card
 from sertool.core.training.history import History
-from sertool.core.training.inputs import Inputs, read_inputs
+from sertool.core.training.inputs import Inputs, about_run, read_inputs
 from sertool.core.training.interrupt import StopFlag, finish_update_on_interrupt
 from sertool.core.training.layers import checkpoint_layers, compile_layers
-from sertool.core.training.losses import ccc_gradient
+from sertool.core.training.losses import whole_ccc_gradient
+from sertool.core.training.pacing import curriculum_title
 from sertool.core.training.processes import left_alone, own_parts, together, told_once
 from sertool.core.training.recipe import Recipe
 from sertool.core.training.reporter import Reporter, Silent
 from sertool.core.training.run import Run, begin_run, finish_run, open_run, tidy_run, write_seen
 from sertool.core.training.schedule import freeze_for
+from sertool.core.training.self_paced import SelfPaced
 from sertool.core.training.setup import (
     build_model,
     make_accelerator,
@@ -77,12 +80,12 @@ def train_run(recipe: Recipe, folder: Path | str, *, overwrite: bool = False, re
         with together(accelerator):
             if accelerator.is_main_process:
                 stack.enter_context(sole_process(folder))
-                run = begin_run(folder, recipe, inputs.identity, _about(inputs), overwrite=overwrite)
+                run = begin_run(folder, recipe, inputs.identity, about_run(recipe, inputs), overwrite=overwrite)
                 tidy_run(run)
                 if not run.finished:
                     write_seen(folder, inputs.seen_audio)
         with together(accelerator):
-            run = begin_run(folder, recipe, inputs.identity, _about(inputs))
+            run = begin_run(folder, recipe, inputs.identity, about_run(recipe, inputs))
         return run if run.finished else _train(run, recipe, inputs, accelerator, reporter)
 
 
@@ -128,14 +131,18 @@ class Training:
         self.dataset = UtteranceDataset(inputs.train, inputs.train_mixer, augmentation, recipe.seed)
         self.stages = recipe.stages()
         self.epochs = [(stage, epoch) for stage, plan in enumerate(self.stages) for epoch in range(plan.epochs)]
-        self.updates_per_epoch = -(-len(inputs.train) // recipe.optimisation.batch_size)
+        self.pacing = inputs.pacing
+        batch_size, parts = recipe.optimisation.batch_size, recipe.optimisation.accumulation * accelerator.num_processes
+        with told_once():
+            self.update_starts = self.pacing.update_starts(len(self.epochs), batch_size=batch_size, parts=parts)
+        self.bins = BinLosses(self.objective, told=recipe.curriculum is not None and self.bare.emotion_head is not None)
+        self.self_paced = None
+        if recipe.curriculum and recipe.curriculum.order == "self-paced":
+            self.self_paced = SelfPaced(
+                self.bare, self.dataset, self.objective, recipe, accelerator, run.folder / "last"
+            )
         self.history = History(run.folder, tensorboard=recipe.tensorboard, writes=accelerator.is_main_process)
         self.counters: dict[str, Any] = {"updates": 0, "epochs": 0, "sums": {}, "best": None, "best_epoch": None}
-
-    @property
-    def total_updates(self) -> int:
-        """Updates of the whole run."""
-        return len(self.epochs) * self.updates_per_epoch
 
     def go(self) -> dict[str, Any]:
         """Train to the end and return a summary: best epoch, its dev scores, updates."""
@@ -149,19 +156,29 @@ class Training:
         if self.sharded:
             shard(self.bare, self.accelerator.device)
         self.accelerator.wait_for_everyone()
-        self.reporter.begin(self.total_updates, self.counters["updates"])
+        self.reporter.begin(self.update_starts[-1], self.counters["updates"])
         for epoch in range(first, len(self.epochs)):
             stage_index, epoch_in_stage = self.epochs[epoch]
             if epoch == first or epoch_in_stage == 0:
                 self._enter(stage_index, resume=epoch == first and self.counters["updates"] > 0)
+            if self.self_paced and epoch in (first, self.pacing.bin_start(epoch)):
+                self._rank(epoch)
             self._epoch(epoch)
         best = self.counters["best_epoch"]
-        return {"updates": self.total_updates, "best_epoch": best, "dev": self.history.lines()[best]["dev"]}
+        return {"updates": self.update_starts[-1], "best_epoch": best, "dev": self.history.lines()[best]["dev"]}
+
+    def _rank(self, epoch: int) -> None:
+        """Make a self-paced curriculum's bins of the model's own losses, as they were when the newest bin came in."""
+        begin = self.pacing.bin_start(epoch)
+        if begin:  # before, the model has learned nothing, and the bin is drawn at random
+            begun = self.counters["updates"] > self.update_starts[begin]
+            losses = self.self_paced.losses(begin, begun=begun, between=self._stop_if_asked)
+            self.pacing = self.pacing.with_order(np.argsort(losses, kind="stable"))
 
     def _enter(self, stage_index: int, *, resume: bool) -> None:
         """Unfreeze what a stage trains, with a fresh optimizer, or the stored one where a run goes on within it."""
         self.stage = self.stages[stage_index]
-        self.stage_start = sum(stage.epochs for stage in self.stages[:stage_index]) * self.updates_per_epoch
+        self.stage_start = self.update_starts[sum(stage.epochs for stage in self.stages[:stage_index])]
         self.optimizer = make_optimizer(self.bare, self.stage, self.recipe)
         within = self.counters["updates"] > self.stage_start
         if resume:
@@ -179,25 +196,29 @@ class Training:
 
     def _epoch(self, epoch: int) -> None:
         """Do what is left of an epoch, score the model, and store both."""
-        plan = plan_epoch(
+        plan = self.pacing.plan(
             self.inputs.train.durations_s,
             batch_size=self.recipe.optimisation.batch_size,
             seed=self.recipe.seed,
             epoch=epoch,
         )
-        plan = plan[self.counters["updates"] - epoch * self.updates_per_epoch :]
-        for batches in self._load(plan, epoch):
+        start, end = self.update_starts[epoch : epoch + 2]
+        for batches in self._load(plan[self.counters["updates"] - start :], epoch):
             self._update(batches)
-        if self.counters["updates"] != (epoch + 1) * self.updates_per_epoch:
+        if self.counters["updates"] != end:
             raise SertoolError(f"epoch {epoch} ended early: the data loader gave too few batches; run again to go on")
         dev = validate(self.bare, self.inputs, self.recipe, self.accelerator, between=self._stop_if_asked)
+        sums = self.counters["sums"]
         line = {
             "epoch": epoch,
             "stage": self.epochs[epoch][0],
             "updates": self.counters["updates"],
-            "train": {name: value / self.updates_per_epoch for name, value in self.counters["sums"].items()},
+            "train": {name: value / (end - start) for name, value in without_bins(sums).items()},
             "dev": dev,
         }
+        if self.recipe.curriculum:
+            line["curriculum"] = curriculum_title(self.recipe, self.inputs.scores)
+            line["bins"] = self.pacing.in_play(epoch) | mean_by_bin(sums, self.pacing.num_bins)
         self.counters |= {"epochs": epoch + 1, "sums": {}}
         if self.counters["best"] is None or dev["score"] > self.counters["best"]:
             self.counters |= {"best": dev["score"], "best_epoch": epoch}
@@ -238,8 +259,10 @@ class Training:
                 self.accelerator.backward(sum(losses.values()) * self.accelerator.num_processes)
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + value.detach()
+            self.bins.add(output, batch, self.pacing)
         if attribute_loss is not None:
             sums["attribute"] = self.objective.emotion_weight * attribute_loss / self.accelerator.num_processes
+        self.bins.move_to(self.counters["sums"], self._sum)
         self._step({name: self._sum(value).item() for name, value in sums.items()})
 
     def _step(self, losses: dict[str, float]) -> None:
@@ -284,22 +307,16 @@ class Training:
         else:
             with torch.no_grad():
                 predicted = [self._forward(batch, step).attributes.float() for step, batch in enumerate(batches)]
-        mine = torch.cat(predicted)
-        pair = torch.cat([mine, torch.cat([batch.attributes for batch in batches])], dim=1)
-        start, everyone = 0, pair
-        if self.accelerator.num_processes > 1:
-            padded = self.accelerator.pad_across_processes(pair, pad_index=float("nan"))
-            everyone, start = self.accelerator.gather(padded), self.accelerator.process_index * len(padded)
-        estimates, truths = everyone.chunk(2, dim=1)
-        loss, gradient = ccc_gradient(estimates.nan_to_num(), truths)
-        return outputs, list(gradient[start : start + len(mine)].split([len(part) for part in predicted])), loss
+        loss, gradients = whole_ccc_gradient(predicted, [batch.attributes for batch in batches], self.accelerator)
+        return outputs, gradients, loss
 
     def _set_rates(self) -> None:
-        """Warm up within the stage, decay over the run."""
+        """Warm up within the stage, decay over the run, and slow down as the curriculum's bins come in."""
         settings, done = self.recipe.optimisation, self.counters["updates"]
         factor = min(1.0, (done - self.stage_start + 1) / (settings.warmup_updates + 1))
+        factor *= self.pacing.rate(self.counters["epochs"])
         if settings.decay == "cosine":
-            factor *= 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done / self.total_updates))
+            factor *= 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done / self.update_starts[-1]))
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_rate"] * factor
 
@@ -330,7 +347,3 @@ class Training:
         tensors = whole(self.bare.own_state(), keep=writes)
         if writes:
             save_model(tensors, self.bare.config, self.run.model_folder)
-
-
-def _about(inputs: Inputs) -> dict[str, Any]:
-    return {"noise": {"kinds": list(inputs.noise_kinds), "file_digests": list(inputs.noise_digests)}}

@@ -8,6 +8,7 @@ gradient is taken with respect to the gathered predictions, then handed back to 
 from typing import Literal
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -73,6 +74,25 @@ def kl_divergence(logits: Tensor, shares: Tensor) -> Tensor:
     return (torch.xlogy(shares, shares) - shares * logits.float().log_softmax(1)).sum(1)
 
 
+def category_losses(logits: Tensor, labels: Tensor, shares: Tensor, kind: CategoryLoss) -> Tensor:
+    """Return the loss of each utterance on its own, every class weighing the same, (B,); NaN without label or votes.
+
+    Args:
+        logits: (B, C).
+        labels: class indices, (B,); -1 where an utterance has no label.
+        shares: of the annotators for each class, (B, C); rows of zeros where nothing is known. (B, 0) for a label.
+        kind: the loss.
+    """
+    if kind == "cross-entropy":
+        losses = F.cross_entropy(logits.float(), labels, ignore_index=-1, reduction="none")
+        return losses.masked_fill(labels < 0, torch.nan)
+    if kind == "kl-divergence":
+        losses = kl_divergence(logits, shares)
+    else:
+        losses = -(shares * logits.float().log_softmax(1)).sum(1)
+    return losses.masked_fill(shares.sum(1) == 0, torch.nan)
+
+
 def soft_denominator(shares: Tensor, weights: Tensor) -> Tensor:
     """Return the weights of all utterances' classes by their shares, summed."""
     return (shares @ weights).sum()
@@ -117,3 +137,27 @@ def ccc_gradient(predicted: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
         loss = (1 - ccc(leaf, true)).mean()
         (gradient,) = torch.autograd.grad(loss, leaf)
     return loss.detach(), gradient
+
+
+def whole_ccc_gradient(
+    predicted: list[Tensor], true: list[Tensor], accelerator: Accelerator
+) -> tuple[Tensor, list[Tensor]]:
+    """Return 1 − CCC of what all processes predicted, and its gradient by what this one did.
+
+    Args:
+        predicted: of each of this process's steps, float32, (B, A).
+        true: likewise; NaN where an utterance has no label.
+        accelerator: gathers the predictions.
+
+    Returns:
+        The loss, and for each step the gradient, (B, A).
+    """
+    mine = torch.cat(predicted)
+    pair = torch.cat([mine, torch.cat(true)], dim=1)
+    start, everyone = 0, pair
+    if accelerator.num_processes > 1:
+        padded = accelerator.pad_across_processes(pair, pad_index=float("nan"))
+        everyone, start = accelerator.gather(padded), accelerator.process_index * len(padded)
+    estimates, truths = everyone.chunk(2, dim=1)
+    loss, gradient = ccc_gradient(estimates.nan_to_num(), truths)
+    return loss, list(gradient[start : start + len(mine)].split([len(part) for part in predicted]))

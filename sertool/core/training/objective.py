@@ -10,6 +10,7 @@ from sertool.core.corpus.batches import Batch
 from sertool.core.models.shared import Crop, SharedModel, SharedOutput, cropped_lengths, spectrum_mask
 from sertool.core.training.losses import (
     CategoryLoss,
+    category_losses,
     cross_entropy_denominator,
     cross_entropy_sum,
     kl_divergence_sum,
@@ -31,6 +32,7 @@ class Objective:
         emotion_weight: of cross-entropy and of 1 − CCC.
         enhancement_weight: of L1.
         crop_frames: spectral frames the enhancement head trains on; None for all.
+        attribute_variances: of the training split, (A,); by these `utterance_losses` measures errors.
     """
 
     class_weights: Tensor | None
@@ -40,6 +42,7 @@ class Objective:
     emotion_weight: float
     enhancement_weight: float
     crop_frames: int | None
+    attribute_variances: Tensor | None = None
 
     def crop(self, batch: Batch) -> Crop | None:
         """Return the part of each utterance the enhancement head sees, as the batch's crop positions say."""
@@ -89,6 +92,23 @@ class Objective:
             total = l1_sum(output.enhanced_log_spectrum, target, spectrum_mask(output))
             losses["enhancement"] = self.enhancement_weight * total / (denominators[1] * target.shape[2])
         return losses
+
+    @torch.no_grad()
+    def utterance_losses(self, output: SharedOutput, batch: Batch) -> Tensor:
+        """Return the emotion loss of each utterance on its own, (B,); NaN where nothing is known of its emotion.
+
+        It is what a curriculum tells utterances apart by, not what is trained on. Classes weigh the same, so that none
+        is hard for being rare. 1 − CCC is of a whole batch; in its place stands the squared error, in variances of
+        the training split, its mean over the attributes an utterance has: 1 for guesses at their means (ours).
+        """
+        losses = []
+        if self.class_weights is not None:
+            losses.append(category_losses(output.category_logits, batch.labels, batch.vote_shares, self.category_loss))
+        if self.attributes:
+            errors = (output.attributes.float() - batch.attributes).square() / self.attribute_variances
+            losses.append(errors.nanmean(1))
+        known = torch.stack(losses, dim=1)
+        return known.nansum(1).masked_fill(known.isnan().all(1), torch.nan)
 
     def _category_sum(self, logits: Tensor, batch: Batch) -> Tensor:
         if self.category_loss == "cross-entropy":

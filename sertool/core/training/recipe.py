@@ -1,14 +1,9 @@
 """The recipe: every setting of a run in one tree; from defaults, a YAML file and flags, in this order."""
 
-import difflib
-import types
-import typing
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import pydantic
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
 from sertool.core.errors import InputError
 from sertool.core.models.config import (
@@ -22,7 +17,10 @@ from sertool.core.models.config import (
     Width,
 )
 from sertool.core.training.losses import CategoryLoss
-from sertool.core.training.recipe_file import load_yaml
+from sertool.core.training.recipe_file import Section as _Section
+from sertool.core.training.recipe_file import known_keys as known_keys
+from sertool.core.training.recipe_file import load_yaml, make_settings, read_settings
+from sertool.core.training.recipe_file import recipe_text as recipe_text
 from sertool.core.training.schedule import SCHEDULES, Stage, with_front_end
 
 Positive = Annotated[float, Field(gt=0.0, le=1e9)]
@@ -44,10 +42,6 @@ Ratios = Annotated[tuple[str, ...], BeforeValidator(_as_texts)]
 
 NEW_ENCODERS = ("compact", "log-mel")
 """Names of encoders that begin with random weights, or have none."""
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Data(_Section):
@@ -151,6 +145,26 @@ class Enhancement(_Section):
     """Weight of the enhancement loss in the sum."""
 
 
+class Curriculum(_Section):
+    """Baby steps: bins of utterances come in one after another and stay (Lin, Sridhar & Busso, TASLP 2024)."""
+
+    scores: str | None = None
+    """A table as `sertool score-curriculum` writes: `file_name` and `score` of every training utterance."""
+    order: Literal["easy-first", "hard-first", "none", "self-paced"] = "easy-first"
+    """Which bin is the first: that of the highest scores, or of the lowest (the anti-curriculum). `none`, ours: each
+    epoch draws as many utterances as would be in play, anew from the whole training split, so that updates and rates
+    are those of the others. `self-paced`: the model's own lowest losses, looked up anew at each new bin (Kumar, Packer
+    & Koller, NeurIPS 2010, hard weights; the threshold is where the bin's share of utterances ends); at the very start
+    the model knows nothing, and a bin is drawn at random (ours)."""
+    bins: Annotated[int, Field(ge=1, le=10_000)] = 10
+    """Equal parts of the training split."""
+    epochs_per_bin: Count | Literal["auto"] = "auto"
+    """Epochs from one bin to the next. `auto`: all bins are in play after the publication's share of the run, 45 of 70
+    epochs; of as many epochs, 5."""
+    rate_factor: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
+    """Multiplies the learning rate at each new bin, beside optimisation.decay: constant is the publication's."""
+
+
 class Optimisation(_Section):
     """How long and how fast."""
 
@@ -201,6 +215,8 @@ class Recipe(_Section):
     encoder: Encoder = Encoder()
     emotion: Emotion = Emotion()
     enhancement: Enhancement = Enhancement()
+    curriculum: Curriculum | None = None
+    """Which utterances are learned from when; all of them in every epoch where it is null."""
     optimisation: Optimisation = Optimisation()
 
     def stages(self) -> tuple[Stage, ...]:
@@ -229,18 +245,7 @@ def read_recipe(
     Raises:
         InputError: the file cannot be read, a key is unknown (the nearest one is named), or a value does not fit.
     """
-    tree = _joined(base or {}, _read_yaml(Path(path)) if path is not None else {})
-    for dotted, value in (overrides or {}).items():
-        *sections, key = dotted.split(".")
-        branch = tree
-        for section in sections:
-            branch = branch.setdefault(section, {})
-            if not isinstance(branch, dict):
-                raise InputError(
-                    f"recipe: '{section}' is {branch!r}; expected a section with keys: write it as a mapping"
-                )
-        branch[key] = value
-    return make_recipe(tree, source=str(path) if path else "recipe")
+    return read_settings(Recipe, path, overrides, base=base)
 
 
 def make_recipe(tree: dict[str, Any], *, source: str = "recipe") -> Recipe:
@@ -249,10 +254,7 @@ def make_recipe(tree: dict[str, Any], *, source: str = "recipe") -> Recipe:
     Raises:
         InputError: a key is unknown (the nearest one is named), or a value does not fit.
     """
-    try:
-        return Recipe.model_validate(tree)
-    except pydantic.ValidationError as error:
-        raise InputError(f"{source}: {_explain(error)}") from error
+    return make_settings(Recipe, tree, source=source)
 
 
 def with_settings(recipe: Recipe, settings: dict[str, Any]) -> Recipe:
@@ -280,57 +282,18 @@ def read_stages(text: str) -> str | list[Any]:
     return load_yaml(Path(text))
 
 
-def recipe_text(recipe: Recipe) -> str:
-    """Return a recipe as YAML."""
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
+def read_curriculum(text: str) -> dict[str, str]:
+    """Return the settings, by dotted key, that a word of `--curriculum` stands for: an order, or a table of scores.
 
-
-def _joined(base: dict[str, Any], tree: dict[str, Any]) -> dict[str, Any]:
-    """Return `base` with what `tree` says laid over it, neither changed."""
-    joined = {key: dict(value) if isinstance(value, dict) else value for key, value in base.items()}
-    for key, value in tree.items():
-        if isinstance(value, dict) and isinstance(joined.get(key), dict):
-            joined[key] = _joined(joined[key], value)
-        else:
-            joined[key] = value
-    return joined
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    tree = load_yaml(path)
-    if tree is None:
-        return {}
-    if not isinstance(tree, dict):
+    Raises:
+        InputError: it is neither.
+    """
+    if text in ("none", "self-paced"):
+        return {"curriculum.order": text}
+    if not Path(text).is_file():
+        remedy = f"name the table, and add --set curriculum.order={text}" if "-first" in text else "check the path"
         raise InputError(
-            f"{path}: holds a {type(tree).__name__}; expected keys and values of a recipe: see `sertool train --help`"
+            f"curriculum '{text}' is no file; expected a table of scores, as `sertool score-curriculum` writes it, or "
+            f"self-paced, or none: {remedy}"
         )
-    return tree
-
-
-def _explain(error: pydantic.ValidationError) -> str:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        known = known_keys(Recipe)
-        where = where[:100]
-        nearest = difflib.get_close_matches(where, known, n=1, cutoff=0.0)
-        same_section = [key for key in known if key.rpartition(".")[0] == where.rpartition(".")[0]]
-        nearest = difflib.get_close_matches(where, same_section, n=1, cutoff=0.5) or nearest
-        return f"unknown key '{where}'; the nearest known one is '{nearest[0]}': correct or remove it"
-    found = repr(first["input"])
-    found = found if len(found) <= 200 else f"{found[:200]} …"
-    return f"'{where}' is {found}; {first['msg'][0].lower()}{first['msg'][1:]}: correct the value"
-
-
-def known_keys(section: type[BaseModel], prefix: str = "") -> list[str]:
-    """Return the dotted names of all keys of a recipe section."""
-    keys = []
-    for name, field in section.model_fields.items():
-        keys.append(prefix + name)
-        kinds = [field.annotation]
-        if isinstance(field.annotation, types.UnionType) or typing.get_origin(field.annotation) is typing.Union:
-            kinds = list(typing.get_args(field.annotation))
-        for kind in kinds:
-            if isinstance(kind, type) and issubclass(kind, BaseModel):
-                keys += known_keys(kind, f"{prefix}{name}.")
-    return keys
+    return {"curriculum.scores": text}

@@ -50,7 +50,9 @@ def read_settings(
         *sections, key = dotted.split(".")
         branch = tree
         for section in sections:
-            branch = branch.setdefault(section, {})
+            if branch.get(section) is None:  # a section that may be there, and is not
+                branch[section] = {}
+            branch = branch[section]
             if not isinstance(branch, dict):
                 raise InputError(
                     f"recipe: '{section}' is {branch!r}; expected a section with keys: write it as a mapping"

@@ -27,7 +27,7 @@ REMOVING = "being removed"
 """State of a run whose files are being removed; what is left of it is no run any more."""
 
 OWN_FILES = (
-    *(RECIPE_NAME, SEEN_NAME, "metrics.jsonl", "README.md", "self_paced.csv"),
+    *(RECIPE_NAME, SEEN_NAME, "metrics.jsonl", "README.md"),
     *("chunks.parquet", "utterances.parquet", "analysis.json", "analysis.png"),
 )
 """What a run writes beside its folders and its record."""
@@ -108,7 +108,7 @@ def open_run(path: Path | str) -> Run:
     """
     path = Path(path)
     if not path.is_dir():
-        raise InputError(f"{path}: no such run folder: check the spelling, or make one with `sertool train`")
+        raise InputError(f"{path}: no such run folder: check the spelling, or make one with `sertool train` or `cluster`")
     named_model = path.name == "model" and (path.parent / RECORD_NAME).is_file()
     if named_model:
         path = path.parent
@@ -245,7 +245,7 @@ def _is_record(record: Any) -> bool:
     sections = [record.get(part, {}) for part in ("inputs", "noise", "summary")] if isinstance(record, dict) else [None]
     if not all(isinstance(section, dict) for section in sections):
         return False
-    if not isinstance(record.get("attributes", ""), str):
+    if not isinstance(record.get("attributes", ""), str) or not isinstance(record.get("curriculum", {}), dict):
         return False
     inputs, noise, summary = sections
     trees = [inputs.get("recipe", {}), inputs.get("identity", {}), summary.get("dev", {})]

@@ -106,7 +106,14 @@ def make_objective(recipe: Recipe, inputs: Inputs, device: torch.device) -> Obje
         emotion_weight=recipe.emotion.weight,
         enhancement_weight=recipe.enhancement.weight,
         crop_frames=None if crop_s is None else round(crop_s * SAMPLE_RATE / HOP),
+        attribute_variances=_variances(inputs.train.attributes).to(device) if inputs.config.attributes else None,
     )
+
+
+def _variances(attributes: np.ndarray) -> torch.Tensor:
+    """Return the variance of each attribute over the utterances that have it, (A,); 1 where there is none."""
+    labelled = [column[~np.isnan(column)] for column in attributes.T]
+    return torch.tensor([float(values.var(dtype=np.float64)) or 1.0 if len(values) else 1.0 for values in labelled])
 
 
 def make_accelerator(recipe: Recipe) -> Accelerator:

@@ -1,6 +1,7 @@
 """Which utterances a recipe learns from, and which it is judged on: splits, classes, labels."""
 
 import hashlib
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -80,6 +81,11 @@ def find_categories(recipe: Recipe, train: list[Manifest]) -> tuple[str, ...]:
     if len(found) < 2 and not recipe.emotion.attributes:
         labels = ", ".join(sorted(found)) or "no category at all"
         raise InputError(f"the training split is labelled with {labels}; expected two categories or more: label it")
+    return in_canonical_order(found)
+
+
+def in_canonical_order(found: Iterable[str]) -> tuple[str, ...]:
+    """Return categories in the order of the vocabulary, those outside it last, by name."""
     order = {name: i for i, name in enumerate(CATEGORIES)}
     return tuple(sorted(found, key=lambda name: (order.get(name, len(order)), name)))
 

@@ -36,17 +36,16 @@ def validate(
         between: called before each batch, equally often in all processes; may raise to end early.
 
     Returns:
-        By name: `f1_macro` and `ua` over all SNRs pooled, `ccc_<attribute>`, `l1` per bin; `vote_kl`, the mean
+        By name: `f1_macro` and `ua` over all SNRs pooled; `ccc_<attribute>`, `ccc_<attribute>_derived` where it is
+        derived from the category, `_partly_derived` where some are; `l1` per bin; `vote_kl`, the mean
         divergence from the annotators' votes in nats, where these are learned; and `score`, by which the best epoch is
         chosen (higher is better): the mean of F1-macro and the CCCs there are, or else minus vote_kl, or else minus L1.
     """
     model.eval()
     dataset = UtteranceDataset(inputs.dev, inputs.dev_mixer, Augmentation(), recipe.seed)
-    batches = plan_by_length(inputs.dev.durations_s, batch_s=BATCH_S)
+    batches = batches_by_length(inputs.dev.durations_s)
     plan = [[Pick(int(i), 0, snr) for i in batch] for snr in inputs.dev_snrs for batch in batches]
-    mine = plan[accelerator.process_index :: accelerator.num_processes]
-    # Sharded weights are gathered by all processes at once: one that is out of batches runs along, and counts nothing.
-    along = [plan[0][:1]] * (-(-len(plan) // accelerator.num_processes) - len(mine))
+    mine, along = own_batches(plan, accelerator)
     rows: list[tuple] = []
     total = torch.zeros(2, dtype=torch.float64)
     for number, batch in enumerate(load_batches(dataset, mine + along, workers=recipe.data.workers)):
@@ -66,7 +65,21 @@ def validate(
     if accelerator.num_processes > 1:
         rows = gather_object(rows)
         total = accelerator.reduce(total.to(accelerator.device), "sum").cpu()
-    return _scores(model, rows, total)
+    return _scores(model, rows, total, inputs.dev_attributes)
+
+
+def batches_by_length(durations_s: np.ndarray) -> list[np.ndarray]:
+    """Return utterances of these durations (N,) as batches to score a model on."""
+    return plan_by_length(durations_s, batch_s=BATCH_S)
+
+
+def own_batches(plan: list[list[Pick]], accelerator: Accelerator) -> tuple[list[list[Pick]], list[list[Pick]]]:
+    """Return this process's batches of a plan, and those it is to run along with, of which nothing counts.
+
+    Sharded weights are gathered by all processes at once, so that all must run the model equally often.
+    """
+    mine = plan[accelerator.process_index :: accelerator.num_processes]
+    return mine, [plan[0][:1]] * (-(-len(plan) // accelerator.num_processes) - len(mine))
 
 
 def _predictions(output, batch) -> list[tuple[int, int, list[float], list[float], float]]:
@@ -84,7 +97,7 @@ def _predictions(output, batch) -> list[tuple[int, int, list[float], list[float]
     return list(zip(batch.labels.tolist(), classes, batch.attributes.tolist(), estimates, divergences, strict=True))
 
 
-def _scores(model: SharedModel, rows: list[tuple], total: torch.Tensor) -> dict[str, float]:
+def _scores(model: SharedModel, rows: list[tuple], total: torch.Tensor, attributes_are: str) -> dict[str, float]:
     scores: dict[str, float] = {}
     chosen_by = []
     categories = model.config.categories
@@ -99,7 +112,8 @@ def _scores(model: SharedModel, rows: list[tuple], total: torch.Tensor) -> dict[
         pairs = [(row[2][i], row[3][i]) for row in rows if not np.isnan(row[2][i])]
         value = ccc([true for true, _ in pairs], [guess for _, guess in pairs]) if pairs else None
         if value is not None:
-            scores[f"ccc_{name}"] = value
+            # The name goes wherever the score goes, so it is there that a derived attribute is told from a rated one.
+            scores["_".join(filter(None, ("ccc", name, attributes_are)))] = value
             chosen_by.append(value)
     divergences = [row[4] for row in rows if not math.isnan(row[4])]
     if divergences:

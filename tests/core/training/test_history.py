@@ -46,6 +46,14 @@ def test_damage_is_named(history):
         history.lines()
 
 
+def test_a_curriculums_numbers_are_numbers(history):
+    history.append(line(0) | {"curriculum": "easy-first by deepmi", "bins": {"in_play": 1, "loss_1": 0.5}})
+    assert history.lines()[0]["bins"]["loss_1"] == 0.5
+    history.append(line(1) | {"bins": {"loss_1": "low"}})
+    with pytest.raises(InputError, match="'loss_1' is no number"):
+        history.lines()
+
+
 def test_other_processes_write_nothing(tmp_path):
     history = History(tmp_path, tensorboard=True, writes=False)
     history.keep(0)

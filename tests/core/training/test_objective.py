@@ -1,5 +1,9 @@
 """The joint loss of a batch against torch's own, and the crop the enhancement head trains on."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 
@@ -82,3 +86,39 @@ def test_a_crop_lies_within_the_utterance_at_its_position(batch):
     crop = objective(crop_frames=20).crop(batch)
     assert crop.num_frames == 20
     assert crop.starts.tolist() == [0, 16, 31]  # of 51 frames
+
+
+@pytest.mark.parametrize("kind", ["cross-entropy", "soft-cross-entropy", "kl-divergence"])
+def test_the_loss_of_an_utterance_is_its_own_and_not_weighted(model, batch, kind):
+    found_model = objective(category_loss=kind)
+    with torch.no_grad():
+        output = model(batch.noisy, batch.lengths)
+    if kind != "cross-entropy":
+        batch = replace(batch, vote_shares=batch.vote_shares.clone())
+        batch.vote_shares[2] = 0
+    found = found_model.utterance_losses(output, batch)
+    log_q = output.category_logits.log_softmax(1)
+    for row in range(2):
+        if kind == "cross-entropy":
+            wanted = -log_q[row, batch.labels[row]]
+        else:
+            shares = batch.vote_shares[row]
+            wanted = -(shares * log_q[row]).sum()
+            wanted += (shares * shares.log()).sum() if kind == "kl-divergence" else 0
+        assert found[row].item() == pytest.approx(wanted.item(), rel=1e-5)
+    assert found[2].isnan()
+
+
+def test_an_attributes_error_is_measured_in_variances_and_added(batch):
+    nan = float("nan")
+    batch = replace(
+        batch, attributes=torch.tensor([[1.0, 7.0], [nan, 5.0], [nan, nan]]), labels=torch.tensor([0, -1, -1])
+    )
+    logits = torch.tensor([[2.0, 1.0], [0.0, 0.0], [0.0, 0.0]])
+    output = SimpleNamespace(category_logits=logits, attributes=torch.tensor([[3.0, 6.0], [4.0, 4.0], [4.0, 4.0]]))
+    variances = torch.tensor([2.0, 0.5])
+    both = objective(attributes=True, attribute_variances=variances).utterance_losses(output, batch)
+    # Half of (3-1)²/2 + (6-7)²/.5, and the cross-entropy ln(1 + e^-1); then (4-5)²/.5 alone; then nothing.
+    assert both[:2].tolist() == pytest.approx([2.0 + np.log1p(np.exp(-1)), 2.0]) and both[2].isnan()
+    alone = objective(class_weights=None, attributes=True, attribute_variances=variances)
+    assert alone.utterance_losses(output, batch)[:2].tolist() == pytest.approx([2.0, 2.0])

@@ -3,7 +3,16 @@
 import pytest
 
 from sertool.core.errors import InputError
-from sertool.core.training.recipe import Recipe, known_keys, make_recipe, read_recipe, read_stages, recipe_text
+from sertool.core.training.recipe import (
+    Recipe,
+    known_keys,
+    make_recipe,
+    read_curriculum,
+    read_recipe,
+    read_stages,
+    recipe_text,
+    with_settings,
+)
 
 
 def test_flags_come_after_the_file_and_the_file_after_the_base(tmp_path):
@@ -83,6 +92,54 @@ def test_a_schedule_is_a_word_or_a_file(tmp_path):
         read_stages("downwards")
 
 
+def test_a_curriculum_is_a_section_that_may_be_there(tmp_path):
+    file = tmp_path / "r.yaml"
+    assert make_recipe({}).curriculum is None
+    file.write_text("curriculum: {scores: s.csv, bins: 4}\n")
+    for overrides, wanted in (
+        ({}, ("s.csv", "easy-first", 4)),
+        ({"curriculum.bins": 5, "curriculum.order": "hard-first"}, ("s.csv", "hard-first", 5)),
+    ):
+        curriculum = read_recipe(file, overrides).curriculum
+        assert (curriculum.scores, curriculum.order, curriculum.bins) == wanted
+    assert read_recipe(file, {"curriculum": None}).curriculum is None
+    stored = tmp_path / "stored.yaml"
+    stored.write_text(recipe_text(read_recipe(file)))
+    assert read_recipe(stored) == read_recipe(file)
+    # A stored recipe without one says so in words, and may be given one.
+    stored.write_text(recipe_text(make_recipe({})))
+    assert read_recipe(stored, {"curriculum.order": "none"}).curriculum.order == "none"
+    assert with_settings(make_recipe({}), {"curriculum.order": "none"}).curriculum.bins == 10
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"order": "anti"}, r"curriculum\.order"),
+        ({"bins": 0}, r"curriculum\.bins"),
+        ({"epochs_per_bin": 0}, r"curriculum\.epochs_per_bin"),
+        ({"epochs_per_bin": "some"}, r"curriculum\.epochs_per_bin"),
+        ({"rate_factor": 1.5}, r"curriculum\.rate_factor"),
+        ({"metric": "x"}, "nearest known one is 'curriculum"),
+    ],
+)
+def test_a_curriculum_that_cannot_be_is_named(settings, named):
+    with pytest.raises(InputError, match=named):
+        make_recipe({"curriculum": settings})
+
+
+def test_a_word_of_a_curriculum_is_an_order_or_a_table(tmp_path):
+    table = tmp_path / "none.csv"
+    table.touch()
+    assert read_curriculum(str(table)) == {"curriculum.scores": str(table)}
+    assert read_curriculum("none") == {"curriculum.order": "none"}
+    assert read_curriculum("self-paced") == {"curriculum.order": "self-paced"}
+    with pytest.raises(InputError, match=r"--set curriculum\.order=hard-first"):
+        read_curriculum("hard-first")
+    with pytest.raises(InputError, match="is no file; expected a table of scores"):
+        read_curriculum("nowhere.csv")
+
+
 def test_every_setting_is_explained():
     import inspect
 
@@ -90,7 +147,7 @@ def test_every_setting_is_explained():
 
     source = inspect.getsource(module)
     assert len(known_keys(Recipe)) > 30
-    for section in ("Data", "Noise", "Encoder", "Enhancement", "Optimisation"):
+    for section in ("Data", "Noise", "Encoder", "Enhancement", "Curriculum", "Optimisation"):
         assert f'class {section}(_Section):\n    """' in source
 
 
