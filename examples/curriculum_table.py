@@ -4,11 +4,11 @@
 
 DATA holds ravdess/, emodb/, nemo/, librispeech/, picovoice/ and noise/seen/. WORK takes manifests, an encoder
 pre-trained to denoise, a cluster run for each corpus, and the scores. A small head learns categories from fixed vectors
-of that encoder (the means over time of four hidden states), utterances coming in by `sertool score-curriculum`'s scores: ten
-bins, one every five epochs, the learning rate of 1e-3 halved with each, 70 epochs in all (Lin, Sridhar & Busso 2024).
-The epoch is chosen on the dev split. Tested on RAVDESS fold 0, on EmoDB's speakers 03 and 08, and, of the heads trained
-on RAVDESS, on the categories EmoDB shares, its vectors standardised by its own training split. Nothing learned has
-heard a test speaker.
+of that encoder (the means over time of four hidden states), utterances coming in by the scores that
+`sertool score-curriculum` gives them: ten bins, one every five epochs, the learning rate of 1e-3 halved with each, 70
+epochs in all (Lin, Sridhar & Busso 2024). The epoch is chosen on the dev split. Tested on RAVDESS fold 0, on EmoDB's
+speakers 03 and 08, and, of the heads trained on RAVDESS, on the categories EmoDB shares, its vectors standardised by
+its own training split. Nothing learned has heard a test speaker.
 """
 
 import argparse

@@ -131,7 +131,7 @@ def score_curriculum(
 
 def _check_output(output: Path, page: Path, read: "Manifest", request: "ScoreRequest", *, overwrite: bool) -> None:
     """Refuse what would lose a file, or plainly is another curriculum, before anything is computed."""
-    from sertool.core.curriculum.scores import read_scores
+    from sertool.core.corpus.manifest import Manifest
 
     if output.suffix.lower() != ".csv":
         raise InputError(f"{output}: is no name of a table of scores; expected one in .csv: choose another with -o")
@@ -147,7 +147,7 @@ def _check_output(output: Path, page: Path, read: "Manifest", request: "ScoreReq
             raise _exists(page, "exists already")
         return
     try:
-        metrics = set(read_scores(output).table["metric"])
+        metrics = set(Manifest.read(output, require=["metric"]).table["metric"])
     except InputError as error:
         raise _exists(output, "holds something else") from error
     if metrics != {request.metric}:

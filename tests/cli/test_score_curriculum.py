@@ -64,7 +64,7 @@ def test_the_table_is_all_of_stdout_and_the_page_lies_beside_it(sertool, manifes
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["scores.csv", "scores.png"]
     table = rows("out/scores.csv")
     columns = ["file_name", "score", "rank", "bin", "metric", "target", "speaker", "emotion"]
-    assert list(table[0]) == [*columns, "cluster", "pmi", "mi_cluster", "mi_prediction"]
+    assert list(table[0]) == [*columns, "cluster", "pmi", "mi_cluster", "mi_prediction", "made_with"]
     assert {row["file_name"] for row in table} == {f"{tmp_path}/wav/{number:02d}.wav" for number in range(20)}
     assert [int(row["rank"]) for row in table] == list(range(20))
     assert [int(row["bin"]) for row in table] == [number // 5 + 1 for number in range(20)]

@@ -50,7 +50,7 @@ class Material:
 
 
 @dataclass(frozen=True)
-class Scores:
+class Scored:
     """What a metric says.
 
     Attributes:
@@ -68,7 +68,7 @@ class Scores:
     why_alike: str = ""
 
 
-def information_scores(material: Material) -> Scores:
+def information_scores(material: Material) -> Scored:
     """Score by what the cluster, and the prediction, say of the label: DeepMI, or pointwise."""
     request, target = material.request, material.target
     alpha = deepmi.ALPHAS[target.name] if request.alpha is None else request.alpha
@@ -90,16 +90,16 @@ def information_scores(material: Material) -> Scores:
             notes.append(f"I({name}; {target.title}) = {found:.3f} nats; independent ones had about {chance:.3f}")
             facts |= {f"mi_{name}_nats": found, f"mi_{name}_by_chance_nats": chance}
     alone = " (all are in one cluster)" if len(np.unique(clusters)) == 1 else ""
-    return Scores(columns.pop(request.metric), columns, notes, facts, alone)
+    return Scored(columns.pop(request.metric), columns, notes, facts, alone)
 
 
-def disagreement_scores(material: Material) -> Scores:
+def disagreement_scores(material: Material) -> Scored:
     """Score by the share of annotators who agree."""
     agreement = annotator_agreement(material.manifest)
-    return Scores(agreement, notes=[f"annotators agree to {agreement.mean():.1%} on average"])
+    return Scored(agreement, notes=[f"annotators agree to {agreement.mean():.1%} on average"])
 
 
-def teacher_scores(material: Material) -> Scores:
+def teacher_scores(material: Material) -> Scored:
     """Score by the loss of a teacher: a trained run, or small heads on the vectors of the cluster run."""
     request, target = material.request, material.target
     notes: list[str] = []
@@ -119,10 +119,10 @@ def teacher_scores(material: Material) -> Scores:
     what = "cross-entropy, nats" if target.values is None else "squared error"
     notes.append(f"the teacher's loss is {loss.mean():.3f} on average ({what})")
     clusters = {} if request.cluster_run is None or request.teacher else {"cluster": material.clustered.cluster}
-    return Scores(-loss, clusters, notes, facts)
+    return Scored(-loss, clusters, notes, facts)
 
 
-def dropout_scores(material: Material) -> Scores:
+def dropout_scores(material: Material) -> Scored:
     """Score by how sure small heads are with dropout left on: less entropy, or less variance, is easier."""
     target, seed = material.target, material.request.seed
     notes: list[str] = []
@@ -131,18 +131,18 @@ def dropout_scores(material: Material) -> Scores:
     outputs = uncertainty.dropout_outputs(heads, material.clustered.vectors, seed=seed)
     columns: dict[str, object] = {"cluster": material.clustered.cluster}
     if target.values is not None:
-        return Scores(-uncertainty.variance(outputs), columns, notes, facts)
+        return Scored(-uncertainty.variance(outputs), columns, notes, facts)
     columns["mutual_information"] = uncertainty.mutual_information(outputs)
-    return Scores(-uncertainty.predictive_entropy(outputs), columns, notes, facts)
+    return Scored(-uncertainty.predictive_entropy(outputs), columns, notes, facts)
 
 
-def random_scores(material: Material) -> Scores:
+def random_scores(material: Material) -> Scored:
     """Score by a draw from (seed, name of the utterance), even over 0 to 1."""
     names, seed = utterance_names(material.manifest), material.request.seed
-    return Scores(np.array([seed_for("random curriculum", seed, name) for name in names]) / 2.0**63)
+    return Scored(np.array([seed_for("random curriculum", seed, name) for name in names]) / 2.0**63)
 
 
-METRICS: dict[str, Callable[[Material], Scores]] = {
+METRICS: dict[str, Callable[[Material], Scored]] = {
     "deepmi": information_scores,
     "pmi": information_scores,
     "disagreement": disagreement_scores,

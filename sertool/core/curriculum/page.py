@@ -11,7 +11,7 @@ from sertool.core.corpus.derived_attributes import are_derived
 from sertool.core.corpus.manifest import Manifest
 from sertool.core.corpus.tables import ATTRIBUTES
 from sertool.core.curriculum.levels import LEVELS, attribute_levels
-from sertool.core.curriculum.scoring import Curriculum
+from sertool.core.curriculum.scoring import ScoredSplit
 from sertool.core.randomness import generator_for
 from sertool.core.writing import whole_file
 
@@ -34,7 +34,7 @@ MOST_POINTS = 400
 INK, PAPER, ACCENT = "#333333", "#dddddd", "C0"
 
 
-def draw_page(path: Path | str, curriculum: Curriculum) -> None:
+def draw_page(path: Path | str, curriculum: ScoredSplit) -> None:
     """Write the page as a picture; the same bytes for the same curriculum.
 
     Raises:
@@ -49,7 +49,7 @@ def draw_page(path: Path | str, curriculum: Curriculum) -> None:
         page_figure(curriculum).savefig(partial, metadata={"Software": None})
 
 
-def page_figure(curriculum: Curriculum) -> "Figure":
+def page_figure(curriculum: ScoredSplit) -> "Figure":
     """Return the page: A4, upright."""
     # Without pyplot, whose figures and backend are global.
     from matplotlib.figure import Figure
@@ -70,7 +70,7 @@ def page_figure(curriculum: Curriculum) -> "Figure":
     return figure
 
 
-def _title(figure: "Figure", curriculum: Curriculum) -> None:
+def _title(figure: "Figure", curriculum: ScoredSplit) -> None:
     facts = curriculum.facts
     alpha = f", α = {facts['alpha']:g}" if "alpha" in facts else ""
     how = f", predictions {facts['predictions']}" if "predictions" in facts else ""
@@ -81,7 +81,7 @@ def _title(figure: "Figure", curriculum: Curriculum) -> None:
     )
 
 
-def _draw_distribution(place: "Figure", curriculum: Curriculum) -> None:
+def _draw_distribution(place: "Figure", curriculum: ScoredSplit) -> None:
     """Draw the histogram, and the scores from the easiest to the hardest with the borders of bins."""
     scores = curriculum.scored.table["score"].to_numpy()
     left, right = place.subplots(1, 2)
@@ -106,7 +106,7 @@ def _draw_distribution(place: "Figure", curriculum: Curriculum) -> None:
         axes.margins(x=0.01)
 
 
-def _draw_label(axes: "Axes", curriculum: Curriculum, name: str) -> None:
+def _draw_label(axes: "Axes", curriculum: ScoredSplit, name: str) -> None:
     """Draw the scores of each category, or of each level of an attribute, as a box over its points."""
     scores = curriculum.scored.table["score"].to_numpy()
     classes, codes = label_groups(curriculum.manifest, name)
@@ -166,7 +166,7 @@ def label_groups(manifest: Manifest, name: str) -> tuple[tuple[str, ...], np.nda
     return classes, np.array([code.get(word, -1) for word in words])
 
 
-def _draw_names(place: "Figure", curriculum: Curriculum) -> None:
+def _draw_names(place: "Figure", curriculum: ScoredSplit) -> None:
     left, right = place.subplots(1, 2)
     total = len(curriculum.manifest)
     count = min(LISTED, total)
@@ -174,7 +174,7 @@ def _draw_names(place: "Figure", curriculum: Curriculum) -> None:
     _draw_list(right, curriculum, range(total - 1, total - 1 - count, -1), f"the {count} hardest, hardest first")
 
 
-def _draw_list(axes: "Axes", curriculum: Curriculum, rows: range, title: str) -> None:
+def _draw_list(axes: "Axes", curriculum: ScoredSplit, rows: range, title: str) -> None:
     axes.axis("off")
     axes.set_title(title, fontsize=9)
     _write_line(axes, 0, "file", curriculum.target.name, "score", color="#777777")

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from sertool.core.corpus.manifest import Manifest, utterance_key
-from sertool.core.errors import InputError
 from sertool.core.randomness import seed_for
 
 COLUMNS = ("file_name", "score", "rank", "bin", "metric", "target")
@@ -109,22 +108,3 @@ def score_text(scored: Manifest, folder: Path) -> str:
     text = io.StringIO()
     scored.rebased(folder).table.to_csv(text, index=False, lineterminator="\n")
     return text.getvalue()
-
-
-def read_scores(path: Path | str) -> Manifest:
-    """Read a table of scores; `score` becomes float64, `rank` and `bin` int64.
-
-    Raises:
-        InputError: it is no such table, or a row lacks one of the three numbers.
-    """
-    read = Manifest.read(path, require=COLUMNS[1:])
-    table = read.table.copy(deep=False)
-    for name, kind in (("score", np.float64), ("rank", np.int64), ("bin", np.int64)):
-        try:
-            table[name] = pd.to_numeric(table[name]).to_numpy(dtype=kind)
-        except (ValueError, TypeError) as error:
-            raise InputError(
-                f"{path}: '{name}' holds what is no number; expected a table of 'sertool score-curriculum': make it "
-                "again"
-            ) from error
-    return Manifest(table, read.folder, read.path)

@@ -10,7 +10,7 @@ import numpy as np
 from sertool.core.corpus.manifest import Manifest
 from sertool.core.corpus.splits import TRAIN
 from sertool.core.curriculum.disagreement import annotator_agreement
-from sertool.core.curriculum.metrics import METRICS, Material, Progress, Scores
+from sertool.core.curriculum.metrics import METRICS, Material, Progress, Scored
 from sertool.core.curriculum.request import CLUSTERED, ScoreRequest, check_request
 from sertool.core.curriculum.scores import rank_scores, score_table, utterance_names
 from sertool.core.curriculum.target import EMOTION, UNLABELLED, Target, read_target
@@ -24,7 +24,7 @@ NEEDS_CLASSES = (*CLUSTERED, "teacher-loss")
 
 
 @dataclass(frozen=True)
-class Curriculum:
+class ScoredSplit:
     """A scored split.
 
     Attributes:
@@ -42,7 +42,7 @@ class Curriculum:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def score(manifest: Manifest, request: ScoreRequest, *, progress: Progress | None = None) -> Curriculum:
+def score(manifest: Manifest, request: ScoreRequest, *, progress: Progress | None = None) -> ScoredSplit:
     """Score the utterances of one split.
 
     The result does not depend on the order of the manifest's rows: they are gone through in the order of their names.
@@ -73,11 +73,11 @@ def score(manifest: Manifest, request: ScoreRequest, *, progress: Progress | Non
         metric=request.metric,
         target=target.title,
         bins=request.bins,
-        further=_labels(part, target) | found.columns,
+        further=_labels(part, target) | found.columns | _made_with(request, len(part)),
     )
     notes += found.notes
     facts = _facts(found, target, request, notes) | {"left_out": left_out} | found.facts
-    return Curriculum(scored, *_reordered(part, target, np.argsort(ranks)), notes, facts)
+    return ScoredSplit(scored, *_reordered(part, target, np.argsort(ranks)), notes, facts)
 
 
 def _chosen(manifest: Manifest, request: ScoreRequest, notes: list[str]) -> tuple[Manifest, Target, int]:
@@ -138,7 +138,7 @@ def _check_enough(part: Manifest, target: Target, request: ScoreRequest) -> None
         )
 
 
-def _check_distinct(found: Scores, request: ScoreRequest) -> None:
+def _check_distinct(found: Scored, request: ScoreRequest) -> None:
     if len(found.values) > 1 and np.ptp(found.values) == 0:
         raise InputError(
             f"--metric {request.metric}: all {len(found.values)} utterances score the same{found.why_alike}; expected "
@@ -151,7 +151,14 @@ def _labels(part: Manifest, target: Target) -> dict[str, object]:
     return speakers | {target.name: part.table[target.name]}
 
 
-def _facts(found: Scores, target: Target, request: ScoreRequest, notes: list[str]) -> dict[str, Any]:
+def _made_with(request: ScoreRequest, count: int) -> dict[str, object]:
+    """Return a column that names the run whose model said what scores follow: what it heard, a training learns from."""
+    if request.metric in UNCLUSTERED:
+        return {}
+    return {"made_with": [str((request.teacher or request.cluster_run).resolve())] * count}
+
+
+def _facts(found: Scored, target: Target, request: ScoreRequest, notes: list[str]) -> dict[str, Any]:
     """Return what every metric's scores are told by, and note how many of them tie."""
     counts = np.unique(found.values, return_counts=True)[1]
     distinct, largest, total = len(counts), int(counts.max()), len(found.values)

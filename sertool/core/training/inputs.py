@@ -21,7 +21,7 @@ from sertool.core.training.noise import babble_speech, heard_noise, noise_identi
 from sertool.core.training.pacing import Pacing, describe_curriculum, make_pacing
 from sertool.core.training.recipe import Recipe
 from sertool.core.training.run import DIGEST
-from sertool.core.training.scores import Scores, curriculum_scores
+from sertool.core.training.scores import Scores, curriculum_scores, heard_by
 from sertool.core.training.start import Start, model_config, read_start
 from sertool.core.training.utterances import class_counts, find_categories, list_utterances, read_splits, select
 
@@ -107,7 +107,7 @@ def read_inputs(recipe: Recipe) -> Inputs:
     scores = curriculum_scores(recipe, train_utterances, notes)
     pacing = make_pacing(recipe, len(train_utterances), scores)
     seen = audio_digests([*_all_files(train_utterances, dev_utterances), *babble]) | _digests_of_sources([*train, *dev])
-    seen |= parent.seen_audio if parent else set()
+    seen |= (parent.seen_audio if parent else set()) | heard_by(scores, notes)
     identity = {"encoder": start.identity}
     for number, name in enumerate(recipe.data.manifests, 1):
         identity[f"manifest {number} ({Path(name).name})"] = file_digest(Path(name))

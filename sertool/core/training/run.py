@@ -108,7 +108,9 @@ def open_run(path: Path | str) -> Run:
     """
     path = Path(path)
     if not path.is_dir():
-        raise InputError(f"{path}: no such run folder: check the spelling, or make one with `sertool train` or `cluster`")
+        raise InputError(
+            f"{path}: no such run folder: check the spelling, or make one with `sertool train` or `sertool cluster`"
+        )
     named_model = path.name == "model" and (path.parent / RECORD_NAME).is_file()
     if named_model:
         path = path.parent

@@ -12,6 +12,7 @@ from sertool.core.corpus.manifest import Manifest
 from sertool.core.errors import InputError
 from sertool.core.randomness import generator_for
 from sertool.core.training.recipe import Recipe
+from sertool.core.training.run import open_run
 
 UNNAMED = "a score without a name"
 
@@ -25,12 +26,14 @@ class Scores:
         metric: what the scores measure, as the table names it.
         target: what they were made for, such as `emotion` or `arousal (derived)`; empty where the table does not say.
         others: rows of the table that are about no training utterance.
+        made_with: the run whose model the scores follow; empty where they follow none, or the table does not say.
     """
 
     order: np.ndarray
     metric: str
     target: str
     others: int
+    made_with: str = ""
 
     @property
     def title(self) -> str:
@@ -67,6 +70,22 @@ def curriculum_scores(recipe: Recipe, train: Utterances, notes: list[str]) -> Sc
     if scores.others:
         notes.append(f"{settings.scores}: {scores.others} scores are of no training utterance and do not count")
     return scores
+
+
+def heard_by(scores: Scores | None, notes: list[str]) -> frozenset[str]:
+    """Return digests of the audio that the run behind the scores learned from, as a training by them does in turn.
+
+    Args:
+        scores: of a curriculum, if it goes by any.
+        notes: where the run is not there any more, that is added here.
+    """
+    if scores is None or not scores.made_with:
+        return frozenset()
+    try:
+        return open_run(scores.made_with).seen_audio
+    except InputError as error:
+        notes.append(f"what the run behind the scores has heard is not known, test speech may be among it ({error})")
+        return frozenset()
 
 
 def _check_self_paced(recipe: Recipe, train: Utterances) -> None:
@@ -110,9 +129,10 @@ def read_scores(path: Path | str, utterances: Sequence[str], *, seed: int) -> Sc
         ties = generator_for("ties of scores", seed).permutation(len(rows))
     return Scores(
         order=np.lexsort((ties, -scores)),
-        metric=_only_word(table, "metric", rows) or UNNAMED,
-        target=_only_word(table, "target", rows),
+        metric=_only_word(table, "metric", rows)[:200] or UNNAMED,
+        target=_only_word(table, "target", rows)[:200],
         others=len(table) - len(np.unique(rows)),
+        made_with=_only_word(table, "made_with", rows),
     )
 
 
@@ -151,4 +171,4 @@ def _only_word(table: Manifest, column: str, rows: np.ndarray) -> str:
             f"{table.name}: its column '{column}' says '{found[0][:40]}' and '{found[1][:40]}'; expected the same in "
             "every row: keep the scores of one metric and target"
         )
-    return found[0][:200] if found else ""
+    return found[0] if found else ""

@@ -9,10 +9,10 @@ import pytest
 from sertool.core.corpus.manifest import Manifest
 from sertool.core.curriculum.page import draw_page, label_groups, page_figure
 from sertool.core.curriculum.request import ScoreRequest
-from sertool.core.curriculum.scoring import Curriculum, score
+from sertool.core.curriculum.scoring import ScoredSplit, score
 
 
-def curriculum(count: int = 50, **columns) -> Curriculum:
+def curriculum(count: int = 50, **columns) -> ScoredSplit:
     votes = np.random.default_rng(0).integers(1, 4, (count, 2))
     table = pd.DataFrame(
         {

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis.strategies import integers, lists, permutations, sampled_from
 
 from sertool.core.corpus.manifest import Manifest
-from sertool.core.curriculum.scores import bins_of, rank_scores, read_scores, score_table, score_text, utterance_names
-from sertool.core.errors import InputError
+from sertool.core.curriculum.scores import bins_of, rank_scores, score_table, score_text, utterance_names
+from sertool.core.training.scores import read_scores
 
 NAMES = [f"corpus/{number}.wav" for number in range(12)]
 
@@ -88,10 +88,11 @@ def test_the_table_has_the_easiest_first_and_comes_back_as_it_was(tmp_path):
         "wav/b.wav,0.0,2,2,deepmi,emotion,,",
     ]
     (tmp_path / "scores.csv").write_text(text)
-    read = read_scores(tmp_path / "scores.csv")
-    assert read.table["score"].tolist() == [7.0, 0.1 + 0.2, 0.0]
-    assert read.table["rank"].tolist() == [0, 1, 2] and read.table["bin"].tolist() == [1, 1, 2]
-    assert read.paths() == scored.paths()
+    assert Manifest.read(tmp_path / "scores.csv").paths() == scored.paths()
+    # As a training reads it, of utterances in another order.
+    read = read_scores(tmp_path / "scores.csv", [str(path) for path in reversed(scored.paths())], seed=0)
+    assert read.order.tolist() == [2, 1, 0]
+    assert (read.metric, read.target, read.others) == ("deepmi", "emotion", 0)
 
 
 def test_paths_in_a_table_elsewhere_are_absolute(tmp_path):
@@ -101,16 +102,3 @@ def test_paths_in_a_table_elsewhere_are_absolute(tmp_path):
         f"{tmp_path}/a.wav",
         "b.wav",
     ]
-
-
-def test_a_table_that_holds_no_scores_is_refused(tmp_path):
-    path = tmp_path / "scores.csv"
-    path.write_text("file_name,emotion\na.wav,anger\n")
-    with pytest.raises(InputError, match="has no column 'score'"):
-        read_scores(path)
-    path.write_text("file_name,score,rank,bin,metric,target\na.wav,easy,0,1,deepmi,emotion\n")
-    with pytest.raises(InputError, match="'score' holds what is no number"):
-        read_scores(path)
-    path.write_text("file_name,score,rank,bin,metric,target\na.wav,1.0,,1,deepmi,emotion\n")
-    with pytest.raises(InputError, match="'rank' holds what is no number"):
-        read_scores(path)

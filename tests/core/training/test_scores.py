@@ -7,7 +7,7 @@ import pytest
 from sertool.core.corpus.batches import Utterances
 from sertool.core.errors import InputError
 from sertool.core.training.recipe import make_recipe
-from sertool.core.training.scores import UNNAMED, curriculum_scores, read_scores
+from sertool.core.training.scores import UNNAMED, curriculum_scores, heard_by, read_scores
 
 NAMES = ["b.wav", "a.wav", "sub/c.wav", "d.wav"]
 
@@ -126,3 +126,18 @@ def test_what_goes_by_no_scores_needs_none(utterances):
     with pytest.raises(InputError, match="no emotion task"):
         recipe = make_recipe({"curriculum": {"order": "self-paced"}, "tasks": ["enhancement"]})
         curriculum_scores(recipe, _utterances(utterances), [])
+
+
+def test_what_the_run_behind_the_scores_has_heard_counts(tmp_path, utterances):
+    table = pd.DataFrame({"file_name": utterances, "score": range(len(utterances)), "made_with": str(tmp_path / "run")})
+    table.to_csv(tmp_path / "scores.csv", index=False)
+    scores = read_scores(tmp_path / "scores.csv", utterances, seed=0)
+    notes = []
+    assert heard_by(scores, notes) == frozenset() and "no such run folder" in notes[0] and "not known" in notes[0]
+    (tmp_path / "run" / "model").mkdir(parents=True)
+    for name in ("model/config.json", "model/model.safetensors"):
+        (tmp_path / "run" / name).write_text("")
+    (tmp_path / "run" / "run.json").write_text('{"state": "finished"}')
+    (tmp_path / "run" / "seen_audio.txt").write_text("0123456789abcdef" * 2 + "\n")
+    assert heard_by(scores, notes) == {"0123456789abcdef" * 2} and len(notes) == 1
+    assert heard_by(None, notes) == frozenset()
