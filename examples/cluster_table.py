@@ -146,6 +146,7 @@ def judged(run: Path, corpus: str, seed: int) -> dict:
             "explained": analysis["attributes"],
             "ami_emotion": analysis["categories"]["ami"],
             "ami_speaker": analysis["speakers"]["ami"],
+            "ami_place": analysis["place"]["ami"],
         }
     return told
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from statistics import fmean
 
 HERE = Path(__file__).resolve().parent
 
@@ -162,7 +163,97 @@ def speed(results: Path) -> str:
     return "\n".join([*lines, ""])
 
 
-SECTIONS = {"results": scores, "adaptation": adaptation, "speed": speed, "votes": votes, "robustness": robustness}
+FORMS = {
+    "no clusters": "labels alone, no clusters",
+    "vanilla": "vanilla",
+    "gru": "GRU",
+    "cnn": "CNN",
+    "transformer": "transformer",
+    "triplet": "triplet",
+}
+
+
+def clusters(results: Path) -> str:
+    """Return the tables of DeepEmoCluster's forms: what they score on test speakers, and what their clusters tell."""
+    found = json.loads((results / "clusters.json").read_text(encoding="utf-8"))["rows"]
+    rows = {
+        (one["row"], one["target"]): one for one in found if one["corpus"] == "ravdess" and one["clusters"] in (0, 10)
+    }
+    names = ("arousal", "dominance", "valence")
+    lines = [f"| | {' | '.join(f'CCC {name} (derived)' for name in names)} | F1-macro / UA, categories | minutes |"]
+    lines += ["|---|---|---|---|---|---|"]
+    for row, title in FORMS.items():
+        both = [rows.get((row, target)) for target in ("attributes", "categories")]
+        cells = [_short(both[0]["test"][f"ccc_{name}_derived"]) if both[0] else "–" for name in names]
+        told = both[1] and both[1]["test"]
+        cells.append(f"{_short(told['f1_macro'])} / {_short(told['ua'])}" if told else "–")
+        cells.append(", ".join(f"{one['seconds'] / 60:.0f}" if one else "–" for one in both))
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    lines += ["", "| attributes / categories learned | steadiness | NMI | AMI, emotion | AMI, speaker | AMI, place |"]
+    lines += ["|---|---|---|---|---|---|"]
+    measures: tuple[Callable[[dict], float], ...] = (
+        lambda one: one["temporal"]["consistency"],
+        lambda one: one["nmi_by_epoch"][-1],
+        *(lambda one, what=what: one[f"ami_{what}"] for what in ("emotion", "speaker", "place")),
+    )
+    for row, title in list(FORMS.items())[1:]:
+        both = [rows.get((row, target)) for target in ("attributes", "categories")]
+        cells = [" / ".join(_short(measure(one)) if one else "–" for one in both) for measure in measures]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
+CURRICULA = {
+    "none": "none (as many, drawn anew each epoch)",
+    "random": "random",
+    "deepmi": "DeepMI",
+    "pmi": "pointwise mutual information",
+    "disagreement": "annotator disagreement",
+    "teacher-loss": "transfer-teacher loss",
+    "mc-dropout": "Monte-Carlo dropout",
+    "self-paced": "self-paced",
+    "anti deepmi": "hardest by DeepMI first",
+}
+
+
+def curricula(results: Path) -> str:
+    """Return the table of curricula: F1-macro at home and elsewhere, and how steadily they get there."""
+    document = json.loads((results / "curricula.json").read_text(encoding="utf-8"))
+    rows = {(one["corpus"], one["row"]): one["runs"] for one in document["rows"]}
+    lines = ["| | RAVDESS | spread | RAVDESS → EmoDB | EmoDB | spread |", "|---|---|---|---|---|---|"]
+    for row, title in CURRICULA.items():
+        cells = []
+        for corpus, splits in (("ravdess", ("test", "mismatched")), ("emodb", ("test",))):
+            runs = rows[corpus, row]
+            scores_of = [[run[split]["f1_macro"] for run in runs] for split in splits]
+            told = [
+                f"{_short(fmean(one))} ({_short(min(one))}–{_short(max(one))})" if one else "–" for one in scores_of
+            ]
+            spread = f"{fmean(run['spread'] for run in runs):.3f}".removeprefix("0") if runs else "–"
+            cells += [told[0], spread, *told[1:]]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
+def kmeans(results: Path) -> str:
+    """Return the table of k-means beside scikit-learn's and faiss'."""
+    document = json.loads((results / "kmeans.json").read_text(encoding="utf-8"))
+    titles = {"memory": "in memory", "streamed": "from a file"}
+    lines = ["| | | seconds | theirs / ours | peak memory | inertia, theirs / ours |", "|---|---|---|---|---|---|"]
+    for case in document["cases"]:
+        size = f"{case['points'] // 1000}k × {case['width']}, K = {case['clusters']}, {titles[case['case']]}"
+        for name, one in case["contestants"].items():
+            ratio = "" if name.startswith("sertool") else f"{one['ratio']:.2f}"
+            inertia = "" if name.startswith("sertool") else f"{one['inertia_over_sertool']:.4f}"
+            cells = f"{one['median_seconds']:.2f} | {ratio} | {one['peak_anonymous_bytes'] / 1e6:.0f} MB | {inertia}"
+            lines.append(f"| {size} | {name} | {cells} |")
+    return "\n".join([*lines, ""])
+
+
+SECTIONS = {
+    **{"results": scores, "adaptation": adaptation, "clusters": clusters, "curricula": curricula},
+    **{"speed": speed, "k-means": kmeans, "votes": votes, "robustness": robustness},
+}
 """What stands between the README's marks of each name."""
 
 

@@ -65,6 +65,8 @@ def analyse(
         "attributes": {name: explained(values, clusters, sentences) for name, values in attributes.items()},
         "categories": _categories(clusters, num_clusters, names, category),
         "speakers": _speakers(clusters, speakers),
+        # Where clips are cut alike, clusters may tell silence before speech from speech, and little else.
+        "place": agreement(clusters, order - order.min()),
         "map": chunk_map(features, clusters, category, attributes, seed=seed),
     }
 

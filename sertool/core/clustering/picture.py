@@ -115,13 +115,18 @@ def _separation(found: dict[str, Any]) -> str:
 
 
 def _agreements(analysis: dict[str, Any]) -> list[str]:
-    """Return how far clusters tell emotions and speakers; empty where neither is known."""
-    sources = {"the emotion": analysis["categories"], "who speaks": analysis["speakers"]}
+    """Return how far clusters tell emotions, speakers, and the place in the sentence; empty where none is known."""
+    sources = {
+        "the emotion": analysis["categories"],
+        "who speaks": analysis["speakers"],
+        "where in the sentence it lies": analysis["place"],
+    }
     agreements = {name: found["ami"] for name, found in sources.items() if found and found["ami"] is not None}
     if not agreements:
         return []
     listed = ", ".join(f"{name} {told(ami)}" for name, ami in agreements.items())
     line = f"How far a chunk's cluster tells (adjusted mutual information; 0: not at all, 1: wholly): {listed}."
-    if len(agreements) == 2 and agreements["who speaks"] > agreements["the emotion"]:
-        line += " The clusters tell speakers better than emotions."
+    most = max(agreements, key=agreements.get)
+    if "the emotion" in agreements and agreements[most] > agreements["the emotion"]:
+        line += f" The clusters tell {most} better than the emotion."
     return [line]

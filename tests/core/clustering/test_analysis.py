@@ -202,6 +202,13 @@ def test_clusters_that_are_the_speakers_are_seen_to_be():
     assert found["speakers"]["ami"] == pytest.approx(1.0) and found["categories"]["ami"] < 0.5
 
 
+def test_clusters_that_are_places_in_the_sentence_are_seen_to_be():
+    order = np.tile(np.arange(3), 15)
+    found = analyse(np.eye(45), order, np.repeat(np.arange(15), 3), order + 2, {}, None, seed=0)
+    assert found["place"] == {"nmi": pytest.approx(1.0), "ami": pytest.approx(1.0)}
+    assert found["temporal"]["consistency"] == 0  # steady in no way, and yet no shuffling changes it
+
+
 BARE = {"attributes": {}, "categories": None, "speakers": None}
 UNKNOWN = {"attributes": {"valence": np.full(5, np.nan)}, "categories": [None] * 5, "speakers": [None] * 5}
 

@@ -131,10 +131,13 @@ def test_another_suffix_is_an_error_and_writes_nothing(tmp_path):
 def test_words_tell_what_no_picture_does():
     found = analysis(10)
     found["separation"] |= {"silhouette": -0.071, "davies_bouldin": 1.5, "chunks": 4400}
-    found["categories"]["ami"], found["speakers"]["ami"] = 0.2, 0.555
+    found["categories"]["ami"], found["speakers"]["ami"], found["place"]["ami"] = 0.2, 0.555, 0.1
     apart, tells = in_words(found)
     assert "silhouette −0.07" in apart and "index 1.50" in apart and "4,400 chunks" in apart
-    assert tells.endswith("the emotion 0.20, who speaks 0.56. The clusters tell speakers better than emotions.")
+    assert tells.endswith(
+        "the emotion 0.20, who speaks 0.56, where in the sentence it lies 0.10. "
+        "The clusters tell who speaks better than the emotion."
+    )
     found["categories"]["ami"] = 0.6
-    assert in_words(found)[1].endswith("the emotion 0.60, who speaks 0.56.")
+    assert in_words(found)[1].endswith("the emotion 0.60, who speaks 0.56, where in the sentence it lies 0.10.")
     assert in_words(nothing()) == ["How far the clusters lie apart cannot be told: all chunks are in one cluster."]
