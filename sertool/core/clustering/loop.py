@@ -6,7 +6,7 @@ the second half. Resumable at any update, with the numbers of a run that was nev
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -24,19 +24,20 @@ from sertool.core.clustering.judging import judge, utterance_means
 from sertool.core.clustering.kmeans import assign, kmeans
 from sertool.core.clustering.losses import ClusterObjective
 from sertool.core.clustering.network import ClusterModel, ClusterOutput
-from sertool.core.clustering.optimisers import make_optimizers, moments, put_back, take_moments
 from sertool.core.clustering.recipe import ClusterRecipe
 from sertool.core.clustering.reporter import ClusterReporter, Silent
 from sertool.core.clustering.results import write_results
+from sertool.core.clustering.resume import Resumable
 from sertool.core.clustering.sampling import (
     chunk_probabilities,
     draw,
     expected_shares,
     sentence_probabilities,
 )
+from sertool.core.clustering.setup import check_sizes, make_optimizers, write_stores
 from sertool.core.clustering.storage import load_cluster_model, save_cluster_model
-from sertool.core.clustering.store import ChunkStore, open_store, write_store
-from sertool.core.errors import InputError, SertoolError
+from sertool.core.clustering.store import ChunkStore, open_store
+from sertool.core.errors import SertoolError
 from sertool.core.randomness import generator_for, seed_for
 from sertool.core.training.history import History
 from sertool.core.training.interrupt import StopFlag, finish_update_on_interrupt
@@ -108,7 +109,7 @@ def _train(
         stack.enter_context(torch.random.fork_rng(devices=[]))
         with together(accelerator):
             if accelerator.is_main_process:
-                _write_stores(run.folder / CACHE_NAME, recipe, inputs, accelerator.device, reporter)
+                write_stores(run.folder / CACHE_NAME, recipe, inputs, accelerator.device, reporter)
         stop = stack.enter_context(finish_update_on_interrupt())
         training = ClusterTraining(recipe, inputs, run, accelerator, reporter, stop)
         summary = training.go()
@@ -117,23 +118,6 @@ def _train(
         remove_cache(run.folder)
     accelerator.wait_for_everyone()
     return open_run(run.folder)
-
-
-def _write_stores(folder: Path, recipe: ClusterRecipe, inputs: ClusterInputs, device, reporter) -> None:
-    if inputs.encoder is not None:
-        inputs.encoder.to(device)
-    for name, part in inputs.parts.items():
-        reporter.phase(f"hearing {len(part)} {name} utterances", len(part))
-        write_store(
-            folder / name,
-            part.utterances.paths,
-            part.utterances.durations_s,
-            inputs.config,
-            encoder=inputs.encoder,
-            device=device,
-            workers=recipe.data.workers,
-            done=reporter.advance,
-        )
 
 
 class ClusterTraining:
@@ -155,7 +139,7 @@ class ClusterTraining:
         if not recipe.clusters:
             self.halves = ["train"]
         with told_once():
-            self._check_sizes()
+            check_sizes(recipe, {name: self.stores[name] for name in self.halves}, accelerator.num_processes)
         torch.manual_seed(seed_for("weights", recipe.seed))
         self.bare = ClusterModel(inputs.config, inputs.encoder.dim if inputs.encoder else None).to(accelerator.device)
         self.optimizer, self.label_optimizer = make_optimizers(self.bare, recipe)
@@ -174,7 +158,7 @@ class ClusterTraining:
         stored = read_counters(self.run.folder / "last")
         if stored:
             self.counters = stored
-            load_state(self.run.folder / "last", model=_Resumable(self), optimizer=self.optimizer)
+            load_state(self.run.folder / "last", model=Resumable(self), optimizer=self.optimizer)
         else:
             self.bare.set_statistics(*self.stores["train"].statistics())
         self.model, self.stepper = self.accelerator.prepare(self.bare, self.optimizer)
@@ -364,26 +348,6 @@ class ClusterTraining:
     def _sum(self, value: Tensor) -> Tensor:
         return self.accelerator.reduce(value, "sum") if self.accelerator.num_processes > 1 else value
 
-    def _check_sizes(self) -> None:
-        """Make sure that there is enough to cluster, and to share among processes.
-
-        Raises:
-            InputError: there is not.
-        """
-        for name in self.halves:
-            sentences, chunks = len(self.stores[name]), self.stores[name].sentences.starts.size
-            if self.recipe.clusters > chunks:
-                raise InputError(
-                    f"{self.recipe.clusters} clusters of {chunks} {name} chunks; expected no more of them than chunks: "
-                    "lower --clusters, or bring more speech"
-                )
-            batches = -(-sentences // self.recipe.optimisation.batch_sentences)
-            if sentences // batches < self.accelerator.num_processes:
-                raise InputError(
-                    f"batches of {sentences // batches} {name} sentences cannot be shared by "
-                    f"{self.accelerator.num_processes} processes: use fewer, or a larger optimisation.batch_sentences"
-                )
-
     def _stop_if_asked(self) -> None:
         """Save and end where Ctrl-C was pressed; called where counters and weights agree, by all processes at once."""
         asked = torch.tensor(float(self.stop.asked), device=self.accelerator.device)
@@ -395,39 +359,12 @@ class ClusterTraining:
     def _save(self) -> None:
         save_state(
             self.run.folder / "last",
-            model=_Resumable(self),
+            model=Resumable(self),
             optimizer=self.optimizer,
             counters=self.counters,
             writes=self.accelerator.is_main_process,
         )
         self.accelerator.wait_for_everyone()
-
-
-class _Resumable:
-    """A training's weights, its pseudo-labels and its second optimizer's moments, as one set of tensors to store."""
-
-    def __init__(self, training: ClusterTraining) -> None:
-        self.training = training
-
-    def own_state(self) -> dict[str, Tensor]:
-        """Return the tensors."""
-        labels = {f"pseudo_labels.{name}": labels for name, labels in self.training.assigned.items()}
-        return {**self.training.bare.own_state(), **labels, **moments(self.training.label_optimizer)}
-
-    def load_own_state(self, tensors: Mapping[str, Tensor]) -> None:
-        """Put them back.
-
-        Raises:
-            RuntimeError: one is missing, unknown or of another shape.
-        """
-        weights = dict(tensors)
-        for name, labels in self.training.assigned.items():
-            stored = weights.pop(f"pseudo_labels.{name}", None)
-            if stored is None or stored.shape != labels.shape:
-                raise RuntimeError(f"pseudo-labels of the {name} part are missing or of another size")
-            self.training.assigned[name] = stored
-        put_back(take_moments(weights), self.training.label_optimizer)
-        self.training.bare.load_own_state(weights)
 
 
 def _told(before: Tensor, after: Tensor, num_clusters: int) -> dict[str, Any]:

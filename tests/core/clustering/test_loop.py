@@ -27,7 +27,7 @@ def lines_of(folder):
 def runs(recipe_of, tmp_path_factory):
     """A finished run of every temporal form, on categories; the vanilla form as published, with two optimizers."""
     folder = tmp_path_factory.mktemp("runs")
-    train_clusters(recipe_of(temporal="none"), folder / "none")
+    train_clusters(recipe_of(temporal="none", optimisation__optimiser="published"), folder / "none")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(results, "draw_page", lambda path, *arguments, **named: path.touch())
         for form in FORMS[1:]:
