@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from sertool.cli import console
-from sertool.cli.train import AsJson, Device, Overwrite, RecipeFile, Seed, Settings, find_recipe, merge
+from sertool.cli.train import AsJson, Device, Overwrite, RecipeFile, find_recipe, merge
 
 TEMPORAL = "none|gru|cnn|transformer|triplet"
 
@@ -22,7 +22,7 @@ def cluster(
         typer.Option(
             "--unlabelled",
             metavar="MANIFEST",
-            help="Speech without labels; rows of dev and test are left out. Repeatable.",
+            help="Speech without labels; who is in dev or test is left out. Repeatable.",
         ),
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The run's folder.")] = Path("runs/clusters"),
@@ -53,9 +53,12 @@ def cluster(
     ] = None,
     chunks: Annotated[int | None, typer.Option("--chunks", help="Chunks of a sentence.", show_default="11")] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Epochs.", show_default="50")] = None,
-    seed: Seed = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of weights, draws, k-means and dropout.")] = None,
     device: Device = None,
-    setting: Settings = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any other setting, such as optimisation.batch_sentences=32."),
+    ] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:

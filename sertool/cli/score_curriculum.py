@@ -67,7 +67,7 @@ def score_curriculum(
     split: Annotated[
         str | None, typer.Option(metavar="NAME", show_default="train", help="The split to score; no other is read.")
     ] = None,
-    bins: Annotated[int, typer.Option(metavar="N", min=1, help="Bins of equal size to cut the order into.")] = 10,
+    bins: Annotated[int, typer.Option(metavar="N", min=1, help="Bins told in the table; training has its own.")] = 10,
     seed: Annotated[int, typer.Option(metavar="N", help="Of ties, small heads, dropout and the random order.")] = 0,
     device: Device = "auto",
     output: Annotated[

@@ -74,7 +74,8 @@ def test_a_corpus_gets_attributes_and_says_what_they_are(sertool, ravdess, tmp_p
     assert dict(zip(table["emotion"], table["arousal"], strict=True)) == {
         **{"neutral": 4.0, "calm": 2.17, "sadness": 2.74, "anger": 6.22}
     }
-    assert set(table["attributes_source"]) == {MOVED}
+    assert set(table[table["emotion"] != "neutral"]["attributes_source"]) == {MOVED}
+    assert set(table[table["emotion"] == "neutral"]["attributes_source"]) == {DERIVED}  # whose arousal stays
 
 
 def test_the_help_is_honest(sertool):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sertool.core.clustering.config import FEATURES, ClusterConfig
+from sertool.core.clustering.config import ClusterConfig
 from sertool.core.clustering.inputs import Part, part_of
 from sertool.core.clustering.judging import utterance_means
 from sertool.core.clustering.results import Clustered, cluster_store
@@ -92,8 +92,9 @@ def cluster_utterances(
             done=done,
         )
         store = open_store(Path(folder), config)
-        kept = np.zeros((store.sentences.starts.size, FEATURES), np.float32) if features else None
-        found = cluster_store(model, store, features=kept, done=done)
+        kept: list[np.ndarray] = []
+        keep = (lambda block: kept.append(block.float().flatten(0, 1).cpu().numpy())) if features else _pass
+        found = cluster_store(model, store, keep=keep, done=done)
     utterance = store.sentences.utterance
     posterior = utterance_means(found.posterior, utterance)
     return ClusteredUtterances(
@@ -106,5 +107,9 @@ def cluster_utterances(
         part=part,
         sentences=store.sentences,
         chunks=found,
-        features=kept,
+        features=np.concatenate(kept) if features else None,
     )
+
+
+def _pass(block: torch.Tensor) -> None:
+    """Do nothing with features nobody asked for."""

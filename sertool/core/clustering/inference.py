@@ -1,13 +1,17 @@
 """A cluster model at work: what it makes of the chunks of a store, a few sentences at a time."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sertool.core.clustering.config import FEATURES
 from sertool.core.clustering.network import ClusterModel, ClusterOutput
 from sertool.core.clustering.store import ChunkStore
+from sertool.core.writing import whole_file
 
 SENTENCES = 16
 """Sentences gone through at once."""
@@ -45,3 +49,23 @@ def outputs(
         if len(batch):
             yield batch, model(hear(model, store, batch))
             done(len(batch))
+
+
+@contextmanager
+def features_file(place: Path) -> Iterator[Callable[[Tensor], None]]:
+    """Give a function that appends features (…, 256) to a file, which is there when the block ends.
+
+    Written, not mapped: on a full disk, writing to a mapped file ends the program.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with whole_file(place, durable=False) as partial, open(partial, "wb") as file:
+        yield lambda features: file.write(features.float().cpu().numpy().tobytes())
+
+
+def read_features(place: Path) -> np.ndarray:
+    """Return the features in a file, float32, (N, 256), mapped from disk."""
+    if not place.stat().st_size:
+        return np.zeros((0, FEATURES), np.float32)
+    return np.memmap(place, np.float32, "r").reshape(-1, FEATURES)

@@ -3,21 +3,22 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 import pydantic
 
 from sertool.core.clustering.config import ClusterConfig, EncoderInput, MelInput
 from sertool.core.clustering.recipe import ClusterRecipe
+from sertool.core.clustering.unlabelled import read_unlabelled
 from sertool.core.corpus.batches import Utterances
 from sertool.core.corpus.categories import select_categories
 from sertool.core.corpus.derived_attributes import caveat, joint_sources, sources_in_words
-from sertool.core.corpus.manifest import Manifest, utterance_key
+from sertool.core.corpus.manifest import Manifest
 from sertool.core.corpus.noise import file_digest
 from sertool.core.corpus.splits import check_disjoint
 from sertool.core.errors import InputError
 from sertool.core.models.base import commit, is_trained_here, load_plain
 from sertool.core.models.config import BaseConfig
 from sertool.core.models.encoder import Encoder
-from sertool.core.randomness import generator_for
 from sertool.core.training.inputs import audio_digests
 from sertool.core.training.run import open_run
 from sertool.core.training.start import lasting_name
@@ -98,16 +99,18 @@ def read_inputs(recipe: ClusterRecipe) -> ClusterInputs:
         "train": part_of(train, categories, recipe.attributes),
         "dev": part_of(dev, categories, recipe.attributes),
     }
-    unlabelled = [_unlabelled(name, notes) for name in recipe.data.unlabelled if recipe.clusters]
-    if recipe.data.unlabelled and not recipe.clusters:
-        notes.append("without clusters, nothing is learned from unlabelled speech: it is left out")
+    for name, part in parts.items():
+        _check_rated(name, part.utterances.attributes, recipe.attributes)
+    digests = {name: audio_digests(part.utterances.paths) for name, part in parts.items()}
+    both = set(digests["train"]) & set(digests["dev"])
+    if both:
+        where = parts["train"].names[next(i for i, one in enumerate(digests["train"]) if one in both)]
+        raise InputError(
+            f"{len(both)} recordings are in train and in dev, such as {where}; expected each in one split: split anew"
+        )
+    unlabelled, heard = read_unlabelled(recipe, labelled, notes)
     if unlabelled:
-        part = part_of(_at_most(unlabelled, recipe, notes), (), ())
-        parts = {"unlabelled": part, **parts}
-    for name, values in (("train", parts["train"]), ("dev", parts["dev"])):
-        for index, attribute in enumerate(recipe.attributes):
-            if np.isnan(values.utterances.attributes[:, index]).all():
-                raise InputError(f"no {name} utterance has '{attribute}'; expected it rated: name another --attribute")
+        parts = {"unlabelled": part_of(unlabelled), **parts}
     if recipe.attributes and (told := caveat(parts["train"].sources)):
         notes.append(told)
     encoder, base, digest = _read_encoder(recipe)
@@ -115,7 +118,7 @@ def read_inputs(recipe: ClusterRecipe) -> ClusterInputs:
     for kind in ("labelled", "unlabelled"):
         for number, name in enumerate(getattr(recipe.data, kind), 1):
             identity[f"{kind} manifest {number}"] = file_digest(name)
-    seen = audio_digests(np.concatenate([part.utterances.paths for part in parts.values()]))
+    seen = {*digests["train"], *digests["dev"], *heard}
     if encoder is not None and is_trained_here(recipe.input.encoder):
         seen |= open_run(recipe.input.encoder).seen_audio
     return ClusterInputs(
@@ -140,8 +143,8 @@ def part_of(manifests: list[Manifest], categories: tuple[str, ...] = (), attribu
         found: list[str | None] = []
         for manifest in manifests:
             known = name in manifest.table.columns
-            values = manifest.table[name].astype(object) if known else [None] * len(manifest)
-            found += [None if value is None or value != value else str(value) for value in values]
+            values = manifest.table[name] if known else [None] * len(manifest)
+            found += [None if pd.isna(value) else str(value) for value in values]
         return found
 
     ratings = {}
@@ -160,6 +163,19 @@ def part_of(manifests: list[Manifest], categories: tuple[str, ...] = (), attribu
     return Part(utterances, names, column("speaker"), column("emotion"), ratings, joint_sources(manifests))
 
 
+def _check_rated(name: str, values: np.ndarray, attributes: tuple[str, ...]) -> None:
+    """Make sure that the attributes (N, A) of a part can be learned, and judged by."""
+    for column, attribute in zip(values.T, attributes, strict=True):
+        rated = column[~np.isnan(column)]
+        if not len(rated):
+            raise InputError(f"no {name} utterance has '{attribute}'; expected it rated: name another --attribute")
+        if np.ptp(rated) == 0:
+            raise InputError(
+                f"'{attribute}' is {rated[0]:g} in all {len(rated)} {name} utterances; expected some that differ: "
+                "name another --attribute, or no CCC can be had"
+            )
+
+
 def _categories(train: list[Manifest]) -> tuple[str, ...]:
     for manifest in train:
         manifest.require("emotion")
@@ -176,33 +192,6 @@ def _of(categories: tuple[str, ...], manifest: Manifest, recipe: ClusterRecipe, 
     chosen, excluded = select_categories(manifest, categories, on_unknown=recipe.data.on_unknown)
     notes += [f"{manifest.name}: {count} utterances left out, category '{name}'" for name, count in excluded.items()]
     return chosen
-
-
-def _unlabelled(name: str, notes: list[str]) -> Manifest:
-    """Return what may be learned from without labels: nobody who is to judge."""
-    manifest = Manifest.read(name)
-    if not manifest.has("split"):
-        return manifest
-    kept = manifest.where(~manifest.table["split"].isin(["dev", "test"]))
-    if not len(kept):
-        raise InputError(f"{name}: all rows are in the splits dev and test; expected some to learn from: split anew")
-    if len(kept) < len(manifest):
-        notes.append(f"{name}: {len(manifest) - len(kept)} utterances of the splits dev and test left out")
-    return kept
-
-
-def _at_most(manifests: list[Manifest], recipe: ClusterRecipe, notes: list[str]) -> list[Manifest]:
-    """Return a random sample of the unlabelled utterances, which does not depend on their order."""
-    most, total = recipe.data.most_unlabelled, sum(map(len, manifests))
-    if most is None or total <= most:
-        return manifests
-    keys = [(number, utterance_key(path)) for number, one in enumerate(manifests) for path in one.paths()]
-    drawn = np.array([generator_for("sample", recipe.seed, *key).random() for key in keys])
-    chosen = np.zeros(total, dtype=bool)
-    chosen[np.argsort(drawn, kind="stable")[:most]] = True
-    notes.append(f"unlabelled: {most} of {total} utterances drawn")
-    parts = np.split(chosen, np.cumsum([len(one) for one in manifests])[:-1])
-    return [one.where(part) for one, part in zip(manifests, parts, strict=True)]
 
 
 def _note_speakers(train: list[Manifest], notes: list[str]) -> None:

@@ -18,7 +18,7 @@ from accelerate.utils import gather_object
 from sklearn.metrics import normalized_mutual_info_score
 from torch import Tensor
 
-from sertool.core.clustering.inference import hear, outputs
+from sertool.core.clustering.inference import features_file, hear, outputs, read_features
 from sertool.core.clustering.inputs import ClusterInputs, read_inputs
 from sertool.core.clustering.judging import judge, utterance_means
 from sertool.core.clustering.kmeans import assign, kmeans
@@ -179,10 +179,15 @@ class ClusterTraining:
                 self.stores,
                 lines,
                 cache=self.run.folder / CACHE_NAME,
-                phase=self.reporter.phase,
+                phase=self._phase_of_results,
                 done=self.reporter.advance,
             )
         return {"updates": self.counters["updates"], "best_epoch": best, "dev": lines[best]["dev"]}
+
+    def _phase_of_results(self, name: str, total: int) -> None:
+        if self.accelerator.num_processes == 1:  # the others have no part in this
+            self._stop_if_asked()
+        self.reporter.phase(name, total)
 
     def _epoch(self, epoch: int) -> None:
         """Do what is left of an epoch, judge the model, and store both."""
@@ -323,18 +328,12 @@ class ClusterTraining:
                     self._stop_if_asked()
 
     def _features(self, name: str) -> np.ndarray:
-        """Return the features of this process's chunks of a part, float32, (n C, 256), on disk."""
-        width = len(self._own(self.stores[name])) * self.stores[name].num_chunks
-        if not width:
-            return np.zeros((0, self.bare.cluster_hidden.out_features), np.float32)
+        """Return the features of this process's chunks of a part, float32, (n C, 256), mapped from disk."""
         place = self.run.folder / CACHE_NAME / f"features-{self.accelerator.process_index}.f32"
-        shape = (width, self.bare.cluster_hidden.out_features)
-        features, row = np.memmap(place, np.float32, "w+", shape=shape), 0
-        for output in self._outputs(name):
-            block = output.features.float().flatten(0, 1).cpu().numpy()
-            features[row : row + len(block)] = block
-            row += len(block)
-        return features
+        with features_file(place) as keep:
+            for output in self._outputs(name):
+                keep(output.features)
+        return read_features(place)
 
     def _estimates(self, name: str) -> np.ndarray:
         """Return the estimates of each utterance of a part, of all processes, (N, outputs)."""

@@ -12,7 +12,7 @@ from sertool.core.clustering.recipe import ClusterRecipe
 from sertool.core.clustering.store import ChunkStore
 from sertool.core.clustering.triplet import triplet_loss
 from sertool.core.randomness import seed_for
-from sertool.core.training.losses import ccc_gradient, class_weights
+from sertool.core.training.losses import class_weights, whole_ccc_gradient
 
 
 class ClusterObjective:
@@ -77,13 +77,8 @@ class ClusterObjective:
         true = torch.from_numpy(self.truths[name].attributes[utterances]).to(estimates.device)
         true = true.repeat_interleave(chunks, dim=0)  # (n C, A)
         # CCC is of the whole batch: its gradient is found on the estimates of all processes, and led back from here.
-        pair, start, everyone = torch.cat([estimates.detach(), true], dim=1), 0, None
-        if self.accelerator.num_processes > 1:
-            padded = self.accelerator.pad_across_processes(pair, pad_index=float("nan"))
-            everyone, start = self.accelerator.gather(padded), self.accelerator.process_index * len(padded)
-        guessed, truths = (pair if everyone is None else everyone).chunk(2, dim=1)
-        value, gradient = ccc_gradient(guessed.nan_to_num(), truths)
-        return (estimates * gradient[start : start + len(pair)]).sum(), {"attribute": value.item()}
+        value, (gradient,) = whole_ccc_gradient([estimates.detach()], [true], self.accelerator)
+        return (estimates * gradient).sum(), {"attribute": value.item()}
 
     def _triplets(self, name: str, sentences: np.ndarray, shared: Tensor, update: int) -> Tensor:
         store = self.stores[name]

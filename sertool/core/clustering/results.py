@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from torch import Tensor
 from torch.nn import functional as F
 
 from sertool.core.clustering.analysis import analyse
 from sertool.core.clustering.config import ClusterConfig
-from sertool.core.clustering.inference import outputs
+from sertool.core.clustering.inference import features_file, outputs, read_features
 from sertool.core.clustering.inputs import ClusterInputs, Part
 from sertool.core.clustering.judging import utterance_means
 from sertool.core.clustering.network import ClusterModel
@@ -26,6 +27,15 @@ from sertool.core.writing import whole_file, write_text
 
 CHUNKS_NAME, UTTERANCES_NAME = "chunks.parquet", "utterances.parquet"
 ANALYSIS_NAME, PAGE_NAME = "analysis.json", "analysis.png"
+
+
+FILES = (
+    "- chunks.parquet: where each chunk begins and ends, and its most probable cluster.",
+    "- utterances.parquet: `cluster`, the most probable by the mean of its chunks' probabilities; `share_k`, the share",
+    "  of its chunks that are in cluster k, which another cluster may lead; and what the model estimates.",
+    "- analysis.json, analysis.png: what the clusters tell.",
+)
+"""What the card says of the files beside it."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +59,7 @@ def cluster_store(
     model: ClusterModel,
     store: ChunkStore,
     *,
-    features: np.ndarray | None = None,
+    keep: Callable[[Tensor], None] = lambda features: None,
     done: Callable[[int], None] = lambda count: None,
 ) -> Clustered:
     """Apply a model to all sentences of a store.
@@ -57,11 +67,10 @@ def cluster_store(
     Args:
         model: on its device.
         store: the chunks.
-        features: where the features of all chunks are put, (S C, 256); None where nobody wants them.
+        keep: given the features of all chunks, some sentences (n, C, 256) at a time.
         done: called with how many more sentences are done.
     """
     parts: dict[str, list[np.ndarray]] = {"clusters": [], "posterior": [], "estimates": [], "vectors": []}
-    row = 0
     for batch, output in outputs(model, store, np.arange(len(store)), done=done):
         if output.logits is not None:
             parts["clusters"].append(output.logits.argmax(-1).cpu().numpy())
@@ -72,10 +81,7 @@ def cluster_store(
         parts["estimates"].append(output.estimates.float().mean(1).cpu().numpy())
         mean, deviation = output.shared.float().mean(1), output.shared.float().std(1, correction=0)
         parts["vectors"].append(np.concatenate([mean.cpu().numpy(), deviation.cpu().numpy()], axis=1))
-        if features is not None:
-            block = output.features.float().flatten(0, 1).cpu().numpy()
-            features[row : row + len(block)] = block
-            row += len(block)
+        keep(output.features)
     return Clustered(**{name: np.concatenate(values) for name, values in parts.items()})
 
 
@@ -110,12 +116,13 @@ def write_results(
     config, chunks, utterances, analyses = inputs.config, [], [], {}
     for name, store in stores.items() if config.clusters else ():
         phase(f"clusters of {name} speech", len(store))
-        features = np.memmap(cache / "features.f32", np.float32, "w+", shape=(store.sentences.starts.size, 256))
-        found = cluster_store(model, store, features=features, done=done)
+        with features_file(cache / "features.f32") as keep:
+            found = cluster_store(model, store, keep=keep, done=done)
         chunks.append(_chunk_table(name, inputs.parts[name], store, found))
         utterances.append(_utterance_table(name, inputs.parts[name], store, found, config))
         if name != "unlabelled":
             phase(f"analysis of {name} speech", 0)
+            features = read_features(cache / "features.f32")
             analyses[name] = analyse_part(inputs.parts[name], store.sentences, found, features, seed=recipe.seed)
     if config.clusters:
         _write_table(folder / CHUNKS_NAME, pd.concat(chunks, ignore_index=True))
@@ -142,6 +149,7 @@ def _chunk_table(name: str, part: Part, store: ChunkStore, found: Clustered) -> 
     utterance = np.repeat(sentences.utterance, count)
     first = np.searchsorted(sentences.utterance, sentences.utterance)  # of the utterance each sentence is of
     starts = sentences.starts.ravel() * store.frame_s
+    ends = starts + np.repeat(sentences.frames, count) * store.frame_s
     return pd.DataFrame(
         {
             "file_name": np.array(part.names)[utterance],
@@ -149,7 +157,8 @@ def _chunk_table(name: str, part: Part, store: ChunkStore, found: Clustered) -> 
             "sentence": np.repeat(np.arange(len(sentences)) - first, count),
             "chunk": np.tile(np.arange(count), len(sentences)),
             "start_s": starts,
-            "end_s": starts + np.repeat(sentences.frames, count) * store.frame_s,
+            # A frame is centred, so the last reaches beyond the end of its file.
+            "end_s": np.minimum(ends, part.utterances.durations_s[utterance]),
             "cluster": found.clusters.ravel(),
         }
     )
@@ -217,7 +226,9 @@ def _write_analysis(
     }
     write_text(folder / ANALYSIS_NAME, json.dumps(tree, indent=1, allow_nan=False) + "\n")
     form = "" if recipe.temporal == "none" else f", temporal form {recipe.temporal}"
-    note = "Chunks of the dev split, whose speakers the model has not heard; clusters as its cluster head tells them."
+    note = (
+        "Chunks of the dev split, by which the best epoch was chosen; clusters as the model's cluster head tells them."
+    )
     if label(sources):
         note += f" Attributes: {ratings}."
     draw_page(
@@ -256,8 +267,9 @@ def _write_card(folder: Path, recipe: ClusterRecipe, inputs: ClusterInputs, line
         "",
         *[f"- {name}: {value:.3f}" for name, value in best["dev"].items() if name != "score"],
         "",
+        *(["## Files", *FILES, ""] if config.clusters else []),
         "## Limits",
-        "Clusters may tell speakers, microphones or sentences as well as emotion: see analysis.json.",
+        "Clusters may tell speakers, microphones or the place in a sentence rather than emotion: see analysis.json.",
         "Labels of acted speech are not feelings.",
         "",
     ]

@@ -106,7 +106,7 @@ def write_store(
         AudioError: a file cannot be read.
         OutputError: the store cannot be written.
     """
-    if (folder / "index.json").is_file():
+    if _read_index(folder) is not None:
         return
     write = _write_mel if encoder is None else partial(_write_vectors, encoder=encoder, device=device)
     index = write(folder, paths, durations_s, config, workers=workers, done=done)
@@ -115,7 +115,7 @@ def write_store(
 
 def open_store(folder: Path, config: ClusterConfig) -> ChunkStore:
     """Return the store in a folder, its values mapped from disk."""
-    index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+    index = _read_index(folder)
     num_frames = np.array(index["num_frames"], dtype=np.int64)
     sentences = cut_sentences(num_frames, chunk_frames=config.chunk_frames, num_chunks=config.chunks)
     values = np.memmap(folder / "values.f32", dtype=np.float32, mode="r").reshape(-1, index["width"])
@@ -127,6 +127,16 @@ def open_store(folder: Path, config: ClusterConfig) -> ChunkStore:
     first_row = np.empty(len(sentences), dtype=np.int64)
     first_row[written] = np.arange(len(sentences)) * config.chunks
     return ChunkStore(sentences, first_row, values, config.chunk_frames, config.frame_s, of_frames=False)
+
+
+def _read_index(folder: Path) -> dict | None:
+    """Return a store's index; None where there is no whole store, as behind a power cut: it can be written again."""
+    try:
+        index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+        whole = (folder / "values.f32").stat().st_size == 4 * index["rows"] * index["width"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return index if whole else None
 
 
 def _write_mel(folder, paths, durations_s, config, *, workers, done) -> dict:
@@ -141,25 +151,26 @@ def _write_mel(folder, paths, durations_s, config, *, workers, done) -> dict:
         for outcome in outcomes:
             if outcome.error:
                 raise outcome.error
-            outcome.value.astype(np.float32).tofile(file)
+            file.write(outcome.value.astype(np.float32).tobytes())
             num_frames.append(len(outcome.value))
             done(1)
-    return {"num_frames": num_frames, "width": config.input.mels}
+    return {"num_frames": num_frames, "rows": sum(num_frames), "width": config.input.mels}
 
 
 def _write_vectors(folder, paths, durations_s, config, *, encoder, device, workers, done) -> dict:
     """Write the vectors of all chunks; the encoder hears a batch at a time, in an order that pads little."""
-    num_frames, order = np.zeros(len(paths), dtype=np.int64), []
+    num_frames, order, rows = np.zeros(len(paths), dtype=np.int64), [], 0
     with whole_file(folder / "values.f32", durable=False) as place, open(place, "wb") as file:
         for batch in plan_by_length(durations_s, batch_s=BATCH_S):
             states, lengths = _hidden_states(encoder, [paths[i] for i in batch], config.input.layer, device)
             num_frames[batch] = lengths
             for one, length in zip(states, lengths.tolist(), strict=True):
                 cut = cut_sentences(np.array([length]), chunk_frames=config.chunk_frames, num_chunks=config.chunks)
-                _spread(one[:length], cut, config.chunk_frames).tofile(file)
+                file.write(_spread(one[:length], cut, config.chunk_frames).tobytes())
+                rows += cut.starts.size
             order += batch.tolist()
             done(len(batch))
-    return {"num_frames": num_frames.tolist(), "order": order, "width": 2 * encoder.dim}
+    return {"num_frames": num_frames.tolist(), "order": order, "rows": rows, "width": 2 * encoder.dim}
 
 
 @torch.no_grad()

@@ -134,10 +134,10 @@ def derive_with_intensity(manifest: Manifest) -> Derived:
     moved = on_scale((norms + steps).clip(-1.0, 1.0))
     table = table.assign(
         arousal=table["arousal"].astype("float64").where(~moves, moved),
-        **{SOURCE_COLUMN: _texts(table[SOURCE_COLUMN].astype(object).where(~known, MOVED))},
+        **{SOURCE_COLUMN: _texts(table[SOURCE_COLUMN].astype(object).where(~moves, MOVED))},
     )
     notes = [*derived.notes, f"arousal moved by intensity, up or down by 0.15 of the norm's scale: {int(moves.sum())}"]
-    unknown = int((table[SOURCE_COLUMN] == DERIVED).sum())
+    unknown = int((table[SOURCE_COLUMN].notna() & ~known).sum())
     if unknown:
         notes.append(f"intensity not known, arousal left at the norm: {unknown}")
     return Derived(Manifest.from_table(table, manifest.folder, path=manifest.path), derived.without_norm, notes)

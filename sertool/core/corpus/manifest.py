@@ -23,6 +23,7 @@ REMEDIES = {
     "split": "split by speaker with 'sertool corpus ... --folds'",
     "clean_file": "make a noisy manifest with 'sertool mix-noise'",
     "kind": "say the kind of noise of each recording",
+    "score": "make a table of scores with 'sertool score-curriculum'",
 }
 CSV_ROWS_AT_ONCE = 50_000
 

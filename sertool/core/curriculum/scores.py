@@ -22,7 +22,7 @@ def utterance_names(manifest: Manifest) -> list[str]:
     paths = manifest.paths()
     names = [utterance_key(path) for path in paths]
     double = {name for name, count in zip(*np.unique(names, return_counts=True), strict=True) if count > 1}
-    return [path.resolve().as_posix() if name in double else name for name, path in zip(names, paths, strict=True)]
+    return [path.as_posix() if name in double else name for name, path in zip(names, paths, strict=True)]
 
 
 def rank_scores(scores: np.ndarray, names: Sequence[str], *, seed: int) -> np.ndarray:

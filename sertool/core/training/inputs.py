@@ -106,7 +106,8 @@ def read_inputs(recipe: Recipe) -> Inputs:
     _check_noisy(train_utterances, dev_utterances, train_mixer)
     scores = curriculum_scores(recipe, train_utterances, notes)
     pacing = make_pacing(recipe, len(train_utterances), scores)
-    seen = audio_digests([*_all_files(train_utterances, dev_utterances), *babble]) | _digests_of_sources([*train, *dev])
+    seen = set(audio_digests([*_all_files(train_utterances, dev_utterances), *babble]))
+    seen |= _digests_of_sources([*train, *dev])
     seen |= (parent.seen_audio if parent else set()) | heard_by(scores, notes)
     identity = {"encoder": start.identity}
     for number, name in enumerate(recipe.data.manifests, 1):
@@ -170,13 +171,13 @@ def _digests_of_sources(manifests: list[Manifest]) -> set[str]:
     return digests
 
 
-def audio_digests(paths: Sequence[str]) -> set[str]:
-    """Return the digests of audio files; in several processes where there are enough to be worth starting them."""
-    digests = set()
+def audio_digests(paths: Sequence[str]) -> list[str]:
+    """Return the digest of each audio file; in several processes where there are enough to be worth starting them."""
+    digests = []
     workers = min(default_workers(), 1 + len(paths) // 2000)
     with closing(map_tasks(audio_digest, list(paths), workers=workers)) as outcomes:
         for outcome in outcomes:
             if outcome.error:
                 raise outcome.error
-            digests.add(outcome.value)
+            digests.append(outcome.value)
     return digests

@@ -159,5 +159,5 @@ def whole_ccc_gradient(
         padded = accelerator.pad_across_processes(pair, pad_index=float("nan"))
         everyone, start = accelerator.gather(padded), accelerator.process_index * len(padded)
     estimates, truths = everyone.chunk(2, dim=1)
-    loss, gradient = ccc_gradient(estimates.nan_to_num(), truths)
+    loss, gradient = ccc_gradient(estimates, truths)
     return loss, list(gradient[start : start + len(mine)].split([len(part) for part in predicted]))

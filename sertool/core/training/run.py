@@ -183,7 +183,13 @@ def tidy_run(run: Run) -> None:
 
 
 def write_seen(folder: Path, digests: frozenset[str]) -> None:
-    """Store digests of the audio learned from, one a line, sorted."""
+    """Store digests of the audio learned from, one a line, sorted, and keep those that a run gone on with has there.
+
+    What a run behind it has heard cannot be told any more where that run was moved meanwhile.
+    """
+    path = folder / SEEN_NAME
+    before = path.read_text(encoding="utf-8", errors="replace").split() if path.is_file() else []
+    digests = digests.union(before)
     write_text(folder / SEEN_NAME, "".join(f"{digest}\n" for digest in sorted(digests)))
 
 

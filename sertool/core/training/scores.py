@@ -144,7 +144,8 @@ def _rows_of(table: Manifest, utterances: Sequence[str]) -> np.ndarray:
     if len(missing):
         raise InputError(
             f"{table.name}: has no score of {len(missing)} of {len(rows)} training utterances, such as "
-            f"{utterances[missing[0]]}; expected one of each: score this training split with `sertool score-curriculum`"
+            f"{utterances[missing[0]]}; expected one of each: score this split with `sertool score-curriculum`, and "
+            "leave out of the manifest what it leaves out"
         )
     return rows
 
@@ -171,4 +172,4 @@ def _only_word(table: Manifest, column: str, rows: np.ndarray) -> str:
             f"{table.name}: its column '{column}' says '{found[0][:40]}' and '{found[1][:40]}'; expected the same in "
             "every row: keep the scores of one metric and target"
         )
-    return found[0] if found else ""
+    return "".join(letter if letter.isprintable() else " " for letter in found[0]) if found else ""

@@ -34,6 +34,12 @@ def read_splits(recipe: Recipe, notes: list[str]) -> tuple[list[Manifest], list[
         dev = [manifest.split("dev") for manifest in manifests]
     else:
         train, dev = _split_unlabelled(manifests, notes)
+    both = {path for one in train for path in one.paths()} & {path for one in dev for path in one.paths()}
+    if both:
+        raise InputError(
+            f"{len(both)} files are in train of one manifest and in dev of another, such as {min(both)}; expected each "
+            "in one split: split them together"
+        )
     return train, dev
 
 

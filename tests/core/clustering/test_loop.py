@@ -13,7 +13,7 @@ from sklearn.metrics import normalized_mutual_info_score
 from sertool.core.clustering import loop, results
 from sertool.core.clustering.loop import train_clusters
 from sertool.core.clustering.network import ClusterModel
-from sertool.core.errors import InputError
+from sertool.core.errors import InputError, SertoolError
 from sertool.core.training.run import open_run
 
 FORMS = ("none", "gru", "cnn", "transformer", "triplet")
@@ -202,3 +202,16 @@ def test_of_one_speaker_it_says_so(recipe_of, corpus, tmp_path, without_page):
         recipe_of(data__labelled=[str(corpus / "one.csv")], optimisation__epochs=1), tmp_path / "run", reporter=Notes()
     )
     assert any("of one speaker (a)" in note for note in notes)
+
+
+def test_a_model_that_diverges_is_stopped_at_once(recipe_of, tmp_path, monkeypatch, without_page):
+    class Poisoned(loop.ClusterTraining):
+        def _update(self, name, picks):
+            if self.counters["updates"] == 3:
+                with torch.no_grad():
+                    self.bare.regressor[-1].bias.fill_(float("nan"))
+            return super()._update(name, picks)
+
+    monkeypatch.setattr(loop, "ClusterTraining", Poisoned)
+    with pytest.raises(SertoolError, match=r"the loss is nan at update 3: lower optimisation\.learning_rate"):
+        train_clusters(recipe_of(attributes=["arousal"]), tmp_path / "run")

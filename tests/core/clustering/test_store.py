@@ -83,3 +83,16 @@ def test_what_is_there_is_not_computed_again(paths, tmp_path, monkeypatch):
     before = (tmp_path / "values.f32").stat().st_mtime_ns
     _store(tmp_path, paths, config)
     assert (tmp_path / "values.f32").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("damage", ["index", "values", "empty"])
+def test_a_store_that_is_not_whole_is_written_again(paths, tmp_path, damage):
+    config = ClusterConfig(input=MelInput(mels=32, channels=(4,) * 7), **SIZES)
+    before = _store(tmp_path, paths, config).whole(np.array([0]))
+    if damage == "index":
+        (tmp_path / "index.json").write_text('{"num_fra')
+    else:
+        (tmp_path / "values.f32").write_bytes(
+            (tmp_path / "values.f32").read_bytes()[:-512] if damage == "values" else b""
+        )
+    torch.testing.assert_close(_store(tmp_path, paths, config).whole(np.array([0])), before, equal_nan=True)

@@ -124,7 +124,7 @@ def test_intensity_moves_arousal_alone_and_neutral_stays():
     table, plain = derived.manifest.table, derive_attributes(speech).manifest.table
     # 4 + 3 (.59 ± .15), 4 + 3 · 0, 4 + 3 (-.46 + .15), 4 + 3 · .59
     assert table["arousal"].tolist()[:5] == [6.22, 5.32, 4.0, 3.07, 5.77]
-    assert table["attributes_source"].tolist()[:5] == [MOVED, MOVED, MOVED, MOVED, DERIVED]
+    assert table["attributes_source"].tolist()[:5] == [MOVED, MOVED, DERIVED, MOVED, DERIVED]
     assert table[["arousal", "attributes_source"]].iloc[5].isna().all()
     pd.testing.assert_frame_equal(table[["dominance", "valence"]], plain[["dominance", "valence"]])
     assert any("up or down by 0.15 of the norm's scale: 3" in note for note in derived.notes)
