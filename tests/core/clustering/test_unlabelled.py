@@ -20,7 +20,7 @@ def test_recordings_of_dev_and_test_are_left_out_whatever_the_manifest_says(reci
 def test_other_recordings_of_speakers_who_judge_are_left_out(recipe_of, corpus):
     labelled = pd.read_csv(corpus / "labelled.csv").assign(corpus="tones")
     labelled.to_csv(corpus / "of-tones.csv", index=False)
-    others = pd.read_csv(corpus / "unlabelled.csv").assign(corpus="tones", speaker=list("abcd") + [None, "e"])
+    others = pd.read_csv(corpus / "unlabelled.csv").assign(corpus="tones", speaker=[*list("abcd"), None, "e"])
     others.to_csv(corpus / "speakers.csv", index=False)
     data = {"data__labelled": [str(corpus / "of-tones.csv")], "data__unlabelled": [str(corpus / "speakers.csv")]}
     assert read_inputs(recipe_of(**data)).parts["unlabelled"].names == ["u0.wav", "u1.wav", "u4.wav", "u5.wav"]
