@@ -180,14 +180,13 @@ def clusters(results: Path) -> str:
         (one["row"], one["target"]): one for one in found if one["corpus"] == "ravdess" and one["clusters"] in (0, 10)
     }
     names = ("arousal", "dominance", "valence")
-    lines = [f"| | {' | '.join(f'CCC {name} (derived)' for name in names)} | F1-macro / UA, categories | minutes |"]
-    lines += ["|---|---|---|---|---|---|"]
+    lines = [f"| | {' | '.join(f'CCC {name} (derived)' for name in names)} | F1-macro / UA, categories |"]
+    lines += ["|---|---|---|---|---|"]
     for row, title in FORMS.items():
         both = [rows.get((row, target)) for target in ("attributes", "categories")]
         cells = [_short(both[0]["test"][f"ccc_{name}_derived"]) if both[0] else "–" for name in names]
         told = both[1] and both[1]["test"]
         cells.append(f"{_short(told['f1_macro'])} / {_short(told['ua'])}" if told else "–")
-        cells.append(", ".join(f"{one['seconds'] / 60:.0f}" if one else "–" for one in both))
         lines.append(f"| {title} | {' | '.join(cells)} |")
     lines += ["", "| attributes / categories learned | steadiness | NMI | AMI, emotion | AMI, speaker | AMI, place |"]
     lines += ["|---|---|---|---|---|---|"]
