@@ -84,6 +84,7 @@ def main() -> None:
         "data": "RAVDESS: fold 0; EmoDB: test 03 and 08, dev 09 and 10; vectors of an encoder pre-trained to denoise, "
         "which heard no test speaker",
         "pacing": {"bins": BINS, "epochs_per_bin": EPOCHS_PER_BIN, "epochs": EPOCHS, "rate_factor": RATE_FACTOR},
+        "clusters": {name: what_clusters_tell(name) for name in CORPORA},
         "rows": rows,
     }
     options.output.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
@@ -106,6 +107,13 @@ def prepare(data: Path) -> None:
             *[word for other in ("librispeech", "picovoice", "nemo") for word in ("--unlabelled", f"{other}.csv")],
             *["--chunks", settings["chunks"], "-o", f"{name}-clusters"],
         )
+
+
+def what_clusters_tell(corpus: str) -> dict:
+    """Return what a corpus's cluster run found of its dev speakers."""
+    dev = json.loads(Path(f"{corpus}-clusters", "analysis.json").read_text(encoding="utf-8"))["parts"]["dev"]
+    told = {"ami_emotion": dev["categories"]["ami"], "ami_speaker": dev["speakers"]["ami"]}
+    return {**told, "ami_place": dev["place"]["ami"], "temporal": dev["temporal"]}
 
 
 def read_corpus(name: str) -> Corpus:

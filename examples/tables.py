@@ -173,33 +173,37 @@ FORMS = {
 }
 
 
+TOLD: dict[str, Callable[[dict], float]] = {
+    "steadiness": lambda one: one["temporal"]["consistency"],
+    "NMI": lambda one: one["nmi_by_epoch"][-1],
+    "AMI, emotion": lambda one: one["ami_emotion"],
+    "AMI, speaker": lambda one: one["ami_speaker"],
+    "AMI, place": lambda one: one["ami_place"],
+}
+"""What is told of clusters, by the head of its column."""
+
+
 def clusters(results: Path) -> str:
     """Return the tables of DeepEmoCluster's forms: what they score on test speakers, and what their clusters tell."""
     found = json.loads((results / "clusters.json").read_text(encoding="utf-8"))["rows"]
-    rows = {
-        (one["row"], one["target"]): one for one in found if one["corpus"] == "ravdess" and one["clusters"] in (0, 10)
-    }
+    rows = {(one["row"], one["target"]): one for one in found}
     names = ("arousal", "dominance", "valence")
-    lines = [f"| | {' | '.join(f'CCC {name} (derived)' for name in names)} | F1-macro / UA, categories |"]
+    lines = [f"| RAVDESS | {' | '.join(f'CCC {name} (derived)' for name in names)} | F1-macro / UA, categories |"]
     lines += ["|---|---|---|---|---|"]
     for row, title in FORMS.items():
-        both = [rows.get((row, target)) for target in ("attributes", "categories")]
-        cells = [_short(both[0]["test"][f"ccc_{name}_derived"]) if both[0] else "–" for name in names]
-        told = both[1] and both[1]["test"]
-        cells.append(f"{_short(told['f1_macro'])} / {_short(told['ua'])}" if told else "–")
-        lines.append(f"| {title} | {' | '.join(cells)} |")
-    lines += ["", "| attributes / categories learned | steadiness | NMI | AMI, emotion | AMI, speaker | AMI, place |"]
-    lines += ["|---|---|---|---|---|---|"]
-    measures: tuple[Callable[[dict], float], ...] = (
-        lambda one: one["temporal"]["consistency"],
-        lambda one: one["nmi_by_epoch"][-1],
-        *(lambda one, what=what: one[f"ami_{what}"] for what in ("emotion", "speaker", "place")),
-    )
+        scored = rows[row, "attributes"]["test"]
+        cells = [_short(scored[f"ccc_{name}_derived"]) for name in names]
+        lines.append(f"| {title} | {' | '.join(cells)} | {_f1_and_ua(rows[row, 'categories'])} |")
+    lines += ["", f"| RAVDESS, attributes / categories learned | {' | '.join(TOLD)} |", f"|---|{'---|' * len(TOLD)}"]
     for row, title in list(FORMS.items())[1:]:
-        both = [rows.get((row, target)) for target in ("attributes", "categories")]
-        cells = [" / ".join(_short(measure(one)) if one else "–" for one in both) for measure in measures]
+        both = [rows[row, target] for target in ("attributes", "categories")]
+        cells = [" / ".join(_short(told(one)) for one in both) for told in TOLD.values()]
         lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
+
+
+def _f1_and_ua(one: dict) -> str:
+    return f"{_short(one['test']['f1_macro'])} / {_short(one['test']['ua'])}"
 
 
 CURRICULA = {

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from sertool.cli import console
-from sertool.cli.train import AsJson, Device, Overwrite, RecipeFile, find_recipe, merge
+from sertool.cli.train import AsJson, Device, Overwrite, merge
 
 TEMPORAL = "none|gru|cnn|transformer|triplet"
 
@@ -26,7 +26,7 @@ def cluster(
         ),
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The run's folder.")] = Path("runs/clusters"),
-    recipe: RecipeFile = None,
+    recipe: Annotated[Path | None, typer.Option("--recipe", help="YAML file of settings.", show_default=False)] = None,
     clusters: Annotated[
         int | None, typer.Option("--clusters", help="Clusters, K; 0 learns the labels alone.", show_default="10")
     ] = None,
@@ -82,7 +82,7 @@ def cluster(
         "seed": seed,
         "device": device,
     }
-    resolved = read_cluster_recipe(recipe and find_recipe(recipe), merge(flags, setting))
+    resolved = read_cluster_recipe(recipe, merge(flags, setting))
     run_clusters(resolved, output, overwrite=overwrite, bar=PhaseBar(as_json))
 
 
