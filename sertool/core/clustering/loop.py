@@ -157,7 +157,7 @@ class ClusterTraining:
         """Train to the end, write what the run leaves, and return a summary."""
         stored = read_counters(self.run.folder / "last")
         if stored:
-            self.counters = stored
+            self.counters |= stored
             load_state(self.run.folder / "last", model=Resumable(self), optimizer=self.optimizer)
         else:
             self.bare.set_statistics(*self.stores["train"].statistics())

@@ -87,7 +87,7 @@ def information_scores(material: Material) -> Scored:
         if other is not None:
             found = deepmi.mutual_information(other, target.codes)
             chance = deepmi.mutual_information_by_chance(other, target.codes)
-            notes.append(f"I({name}; {target.title}) = {found:.3f} nats; independent ones had about {chance:.3f}")
+            notes.append(f"I({name}; {target.title}) = {found:.3f} nats; shuffled ones have {chance:.3f}")
             facts |= {f"mi_{name}_nats": found, f"mi_{name}_by_chance_nats": chance}
     alone = " (all are in one cluster)" if len(np.unique(clusters)) == 1 else ""
     return Scored(columns.pop(request.metric), columns, notes, facts, alone)
@@ -132,7 +132,7 @@ def dropout_scores(material: Material) -> Scored:
     columns: dict[str, object] = {"cluster": material.clustered.cluster}
     if target.values is not None:
         return Scored(-uncertainty.variance(outputs), columns, notes, facts)
-    columns["mutual_information"] = uncertainty.mutual_information(outputs)
+    columns["bald"] = uncertainty.bald(outputs)
     return Scored(-uncertainty.predictive_entropy(outputs), columns, notes, facts)
 
 

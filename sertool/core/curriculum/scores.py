@@ -9,6 +9,7 @@ import pandas as pd
 
 from sertool.core.corpus.manifest import Manifest, utterance_key
 from sertool.core.randomness import seed_for
+from sertool.core.training.pacing import cut_bins
 
 COLUMNS = ("file_name", "score", "rank", "bin", "metric", "target")
 """What the table always has; what the metric read or found along the way stands behind."""
@@ -65,8 +66,7 @@ def bins_of(ranks: np.ndarray, bins: int) -> np.ndarray:
     """
     if not 1 <= bins <= len(ranks):
         raise ValueError(f"{bins} bins of {len(ranks)} utterances: give 1 to {len(ranks)}")
-    sizes = [len(part) for part in np.array_split(np.asarray(ranks), bins)]
-    return np.repeat(np.arange(1, bins + 1), sizes)[ranks]
+    return cut_bins(np.argsort(ranks), bins)
 
 
 def score_table(

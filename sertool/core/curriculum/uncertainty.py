@@ -39,11 +39,11 @@ def predictive_entropy(logits: np.ndarray) -> np.ndarray:
     return _entropy(_probabilities(logits).mean(0))
 
 
-def mutual_information(logits: np.ndarray) -> np.ndarray:
+def bald(logits: np.ndarray) -> np.ndarray:
     """Return how much the passes differ, in nats, (N,): entropy of their mean less the mean of their entropies.
 
     It is the mutual information of an utterance's class and the network's weights, the part of the uncertainty that
-    more data would remove (Houlsby et al. 2011).
+    more data would remove (BALD, Houlsby et al. 2011).
 
     Args:
         logits: (P, N, C).

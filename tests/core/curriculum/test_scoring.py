@@ -193,8 +193,8 @@ def test_an_uncertain_or_mistaken_teacher_makes_an_utterance_hard(table):
     loss, doubt = scored(table, metric="teacher-loss"), scored(table, metric="mc-dropout")
     assert (by_number(loss) <= 0).all() and (by_number(doubt) <= 0).all()
     assert (by_number(scored(table, metric="mc-dropout", target="valence")) < 0).all()
-    assert (by_number(doubt, "mutual_information") >= 0).all()
-    assert (by_number(doubt, "mutual_information") <= -by_number(doubt) + 1e-12).all()
+    assert (by_number(doubt, "bald") >= 0).all()
+    assert (by_number(doubt, "bald") <= -by_number(doubt) + 1e-12).all()
     own = scored(table, metric="teacher-loss", predictions="in-sample")
     assert by_number(own).mean() > by_number(loss).mean()
 

@@ -11,7 +11,7 @@ from scipy.stats import entropy
 from sertool.core.curriculum.out_of_fold import FoldedHeads, train_in_sample
 from sertool.core.curriculum.small_head import HeadSettings, SmallHead
 from sertool.core.curriculum.target import Target
-from sertool.core.curriculum.uncertainty import dropout_outputs, mutual_information, predictive_entropy, variance
+from sertool.core.curriculum.uncertainty import bald, dropout_outputs, predictive_entropy, variance
 
 VECTORS = np.random.default_rng(0).standard_normal((30, 6)).astype(np.float32)
 
@@ -27,15 +27,15 @@ def test_entropies_are_scipys(logits):
     probabilities = softmax(logits, axis=2)
     np.testing.assert_allclose(predictive_entropy(logits), entropy(probabilities.mean(0), axis=1), atol=1e-9)
     expected = entropy(probabilities.mean(0), axis=1) - entropy(probabilities, axis=2).mean(0)
-    np.testing.assert_allclose(mutual_information(logits), expected, atol=1e-9)
-    assert (mutual_information(logits) >= 0).all()
+    np.testing.assert_allclose(bald(logits), expected, atol=1e-9)
+    assert (bald(logits) >= 0).all()
 
 
 def test_passes_that_agree_leave_only_the_doubt_within_each():
     alike = np.tile(np.log([[[0.5, 0.25, 0.25]]]), (20, 1, 1))
-    assert predictive_entropy(alike)[0] == pytest.approx(1.5 * np.log(2)) and mutual_information(alike)[0] < 1e-12
+    assert predictive_entropy(alike)[0] == pytest.approx(1.5 * np.log(2)) and bald(alike)[0] < 1e-12
     at_odds = np.log(np.maximum(np.eye(2)[[0, 1] * 10][:, None], 1e-300))
-    assert mutual_information(at_odds)[0] == pytest.approx(np.log(2))
+    assert bald(at_odds)[0] == pytest.approx(np.log(2))
     assert variance(np.array([[[3.0]], [[5.0]]])).tolist() == [1.0]
 
 
