@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from sertool.core.training.recipe_file import recipe_text
 
-HELPER = Path(__file__).parent.parent / "training" / "in_processes.py"
+IN_PROCESSES = Path(__file__).parent.parent / "training" / "in_processes.py"
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes to fork here")
 
@@ -34,7 +34,7 @@ def runs(recipe_of, corpus):
             jobs[-1]["arguments"] = [*arguments, "-o", str(corpus / name)]
     path = corpus / "jobs.json"
     path.write_text(json.dumps(jobs))
-    subprocess.run([sys.executable, HELPER, path], check=True, timeout=300)
+    subprocess.run([sys.executable, IN_PROCESSES, path], check=True, timeout=300)
     codes = json.loads(path.read_text())
     logs = {job["log"]: Path(f"{job['log']}-0.txt").read_text() for job in jobs}
     assert codes == [[0], [0, 0], [0], [0, 0]], logs
