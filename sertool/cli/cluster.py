@@ -57,7 +57,7 @@ def cluster(
     device: Device = None,
     setting: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any other setting, such as optimisation.batch_sentences=32."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Any other setting, such as dropout=0.3."),
     ] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,

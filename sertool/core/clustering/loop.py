@@ -41,20 +41,17 @@ from sertool.core.errors import SertoolError
 from sertool.core.randomness import generator_for, seed_for
 from sertool.core.training.history import History
 from sertool.core.training.interrupt import StopFlag, finish_update_on_interrupt
+from sertool.core.training.opening import opened_run
 from sertool.core.training.processes import left_alone, together, told_once
 from sertool.core.training.run import (
     CACHE_NAME,
     Run,
-    begin_run,
     finish_run,
     open_run,
     remove_cache,
-    tidy_run,
-    write_seen,
 )
 from sertool.core.training.setup import make_accelerator
 from sertool.core.training.state import load_state, read_counters, save_state
-from sertool.core.writing import sole_process
 
 
 def train_clusters(
@@ -87,16 +84,8 @@ def train_clusters(
     for line in inputs.notes:
         reporter.note(line)
     about = {"kind": "clusters", **({"attributes": inputs.learned_attributes} if inputs.learned_attributes else {})}
-    with ExitStack() as stack:
-        with together(accelerator):
-            if accelerator.is_main_process:
-                stack.enter_context(sole_process(folder))
-                run = begin_run(folder, recipe, inputs.identity, about, overwrite=overwrite)
-                tidy_run(run)
-                if not run.finished:
-                    write_seen(folder, inputs.seen_audio)
-        with together(accelerator):
-            run = begin_run(folder, recipe, inputs.identity, about)
+    seen = inputs.seen_audio
+    with opened_run(folder, recipe, inputs.identity, about, seen, accelerator, overwrite=overwrite) as run:
         return run if run.finished else _train(run, recipe, inputs, accelerator, reporter)
 
 

@@ -23,11 +23,12 @@ from sertool.core.training.inputs import Inputs, about_run, read_inputs
 from sertool.core.training.interrupt import StopFlag, finish_update_on_interrupt
 from sertool.core.training.layers import checkpoint_layers, compile_layers
 from sertool.core.training.losses import whole_ccc_gradient
+from sertool.core.training.opening import opened_run
 from sertool.core.training.pacing import curriculum_title
 from sertool.core.training.processes import left_alone, own_parts, together, told_once
 from sertool.core.training.recipe import Recipe
 from sertool.core.training.reporter import Reporter, Silent
-from sertool.core.training.run import Run, begin_run, finish_run, open_run, tidy_run, write_seen
+from sertool.core.training.run import Run, finish_run, open_run
 from sertool.core.training.schedule import freeze_for
 from sertool.core.training.self_paced import SelfPaced
 from sertool.core.training.setup import (
@@ -40,7 +41,6 @@ from sertool.core.training.setup import (
 from sertool.core.training.sharding import shard, unsynchronised, whole
 from sertool.core.training.state import load_state, read_counters, save_state
 from sertool.core.training.validation import validate
-from sertool.core.writing import sole_process
 
 
 def train_run(recipe: Recipe, folder: Path | str, *, overwrite: bool = False, reporter: Reporter | None = None) -> Run:
@@ -76,16 +76,8 @@ def train_run(recipe: Recipe, folder: Path | str, *, overwrite: bool = False, re
         reporter.note(line)
     if recipe.optimisation.sharding == "fsdp" and accelerator.num_processes == 1:
         reporter.note("optimisation.sharding: there is one process, so nothing is sharded; `torchrun` starts several")
-    with ExitStack() as stack:
-        with together(accelerator):
-            if accelerator.is_main_process:
-                stack.enter_context(sole_process(folder))
-                run = begin_run(folder, recipe, inputs.identity, about_run(recipe, inputs), overwrite=overwrite)
-                tidy_run(run)
-                if not run.finished:
-                    write_seen(folder, inputs.seen_audio)
-        with together(accelerator):
-            run = begin_run(folder, recipe, inputs.identity, about_run(recipe, inputs))
+    about, seen = about_run(recipe, inputs), inputs.seen_audio
+    with opened_run(folder, recipe, inputs.identity, about, seen, accelerator, overwrite=overwrite) as run:
         return run if run.finished else _train(run, recipe, inputs, accelerator, reporter)
 
 
