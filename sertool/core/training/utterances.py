@@ -32,15 +32,20 @@ def read_splits(recipe: Recipe, notes: list[str]) -> tuple[list[Manifest], list[
     if "emotion" in recipe.tasks:
         train = [manifest.split("train") for manifest in manifests]
         dev = [manifest.split("dev") for manifest in manifests]
+        _check_apart(train, dev)
     else:
         train, dev = _split_unlabelled(manifests, notes)
+    return train, dev
+
+
+def _check_apart(train: list[Manifest], dev: list[Manifest]) -> None:
+    """Make sure that no file of one manifest's train is in another's dev."""
     both = {path for one in train for path in one.paths()} & {path for one in dev for path in one.paths()}
     if both:
         raise InputError(
             f"{len(both)} files are in train of one manifest and in dev of another, such as {min(both)}; expected each "
             "in one split: split them together"
         )
-    return train, dev
 
 
 def _split_unlabelled(manifests: list[Manifest], notes: list[str]) -> tuple[list[Manifest], list[Manifest]]:
