@@ -118,10 +118,11 @@ def train(row: str, seed: int, options: argparse.Namespace) -> Path:
 def evaluate(run: Path, options: argparse.Namespace) -> None:
     """Test a run on unseen noise, or go on with that."""
     conditions = [word for snr in CONDITIONS for word in ("--snr", snr)]
-    sertool(
-        *["evaluate", "ravdess.csv", "--model", run, "--noise", options.data / "noise" / "unseen"],
-        *["--unseen-noise", *conditions, "-o", run.with_name(f"{run.name}.json")],
-    )
+    if not run.with_name(f"{run.name}.json").is_file():
+        sertool(
+            *["evaluate", "ravdess.csv", "--model", run, "--noise", options.data / "noise" / "unseen"],
+            *["--unseen-noise", *conditions, "-o", run.with_name(f"{run.name}.json")],
+        )
 
 
 def record(row: str, seed: int, options: argparse.Namespace) -> dict:

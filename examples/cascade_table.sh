@@ -29,7 +29,8 @@ for corpus in "$@"; do
     train --task emotion --noise "$data/noise/seen" -o "$work/$corpus-noise"
     train --task emotion --task enhancement --noise "$data/noise/seen" -o "$work/$corpus-joint"
     for row in clean noise joint; do
-        sertool evaluate "$work/$corpus.csv" --model "$work/$corpus-$row" --noise "$data/noise/unseen" --unseen-noise \
+        [ -e "$results/$corpus-$row.json" ] ||
+            sertool evaluate "$work/$corpus.csv" --model "$work/$corpus-$row" --noise "$data/noise/unseen" --unseen-noise \
             --snr clean --snr 20 --snr 10 --snr 5 --snr 0 --snr -5 -o "$results/$corpus-$row.json"
     done
 done

@@ -238,6 +238,63 @@ def curricula(results: Path) -> str:
     return "\n".join([*lines, ""])
 
 
+PRETEXT = {
+    "scratch": "none: random weights",
+    "denoise": "`denoise`",
+    "energy": "`energy`",
+    "action units": "`action-units`",
+    "both": "`energy` + `action-units`",
+    "masked": "`masked`",
+    "masked + both": "`masked` + `energy` + `action-units`",
+}
+PRETEXT_TITLES = {"ravdess": "RAVDESS, fold 0", "emodb": "EmoDB, speakers 03 and 08"}
+
+
+def pretext(results: Path) -> str:
+    """Return the tables of pre-trainings: their own tasks on dev speakers, then what they are worth to emotion."""
+    document = json.loads((results / "pretext.json").read_text(encoding="utf-8"))
+    lines = ["| pre-trained by | energy | action units | hidden frames |", "|---|---|---|---|"]
+    for row, title in PRETEXT.items():
+        found = [one["dev"] for one in document["pre_trained"] if one["row"] == row and len(one["tasks"])]
+        told = [_against_majority(found, task) for task in ("energy", "action_units", "masked")]
+        if any(cell != "–" for cell in told):
+            lines.append(f"| {title} | {' | '.join(told)} |")
+    cells = {(one["row"], one["corpus"], one["labels"]): [] for one in document["rows"]}
+    for one in document["rows"]:
+        cells[one["row"], one["corpus"], one["labels"]].append({c["condition"]: c for c in one["conditions"]})
+    for corpus, where in PRETEXT_TITLES.items():
+        seeds = max(len(runs) for (_, name, _), runs in cells.items() if name == corpus)
+        lines += ["", f"**{where}**: precision / recall / F1, means over all classes, n = {seeds}.", ""]
+        lines += ["| pre-trained by | all labels, clean | all, 0 dB | a fifth, clean | a fifth, 0 dB |"]
+        lines += ["|---|---|---|---|---|"]
+        for row, title in PRETEXT.items():
+            told = [
+                _precision_recall_f1([run[condition] for run in cells.get((row, corpus, share), [])])
+                for share in ("all", "fifth")
+                for condition in ("clean", "0 dB")
+            ]
+            lines.append(f"| {title} | {' | '.join(told)} |")
+    return "\n".join([*lines, ""])
+
+
+def _against_majority(found: list[dict], task: str) -> str:
+    """Return a task's accuracy and, in brackets, the share of its most frequent class."""
+    known = [one for one in found if f"accuracy_{task}" in one]
+    if not known:
+        return "–"
+    return " ".join(
+        form.format(_short(fmean(one[f"{name}_{task}"] for one in known)))
+        for name, form in (("accuracy", "{}"), ("majority", "({})"))
+    )
+
+
+def _precision_recall_f1(conditions: list[dict]) -> str:
+    if not conditions:
+        return "–"
+    names = ("precision_macro", "recall_macro", "f1_macro")
+    return " / ".join(_short(fmean(one[name] for one in conditions)) for name in names)
+
+
 def kmeans(results: Path) -> str:
     """Return the table of k-means beside scikit-learn's and faiss'."""
     document = json.loads((results / "kmeans.json").read_text(encoding="utf-8"))
@@ -255,7 +312,7 @@ def kmeans(results: Path) -> str:
 
 SECTIONS = {
     **{"results": scores, "adaptation": adaptation, "clusters": clusters, "curricula": curricula},
-    **{"speed": speed, "k-means": kmeans, "votes": votes, "robustness": robustness},
+    **{"pretext": pretext, "speed": speed, "k-means": kmeans, "votes": votes, "robustness": robustness},
 }
 """What stands between the README's marks of each name."""
 

@@ -6,9 +6,11 @@ from typing import Annotated
 import typer
 
 from sertool.cli.train import (
+    Adapt,
     AsJson,
     BatchSize,
     Device,
+    EncoderName,
     Epochs,
     NoiseSource,
     Overwrite,
@@ -24,14 +26,25 @@ from sertool.cli.train import (
     run_training,
 )
 
-TASKS = ("denoise",)
+TASKS = "denoise|energy|activation|activation-without-mouth|action-units|masked"
 
 
 def pretrain(
     manifest: Annotated[list[Path], typer.Argument(help="Manifests of clean speech; labels are not needed.")],
     noise: NoiseSource = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The run's folder.")] = Path("runs/denoise"),
-    task: Annotated[list[str] | None, typer.Option("--task", help="What to learn.", show_default="denoise")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The run's folder.", show_default="runs/TASKS")
+    ] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option("--task", metavar=TASKS, help="What to learn; repeatable.", show_default="denoise"),
+    ] = None,
+    faces: Annotated[
+        list[str] | None,
+        typer.Option("--faces", metavar="DIR|TABLE", help="OpenFace 2 CSVs, or a table of action units by clip."),
+    ] = None,
+    encoder: EncoderName = None,
+    adapt: Adapt = None,
     recipe: RecipeFile = None,
     snr: Snr = None,
     epochs: Epochs = None,
@@ -43,27 +56,28 @@ def pretrain(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Pre-train the compact encoder without labels: it learns to take noise off clean speech.
+    """Pre-train an encoder without labels, by one task or several: it learns to take noise off clean speech; whether
+    its energy varies much or little; how much the speaker's face moves, and its expression; which cluster a hidden
+    frame belongs to.
 
-    Rows of the split `test` are never used. Interrupted and run again, it goes on. Prints the run's folder, which
-    [bold]sertool train --encoder RUN[/bold] takes.
+    Utterances without a face serve the other tasks. Rows of the split `test` are never used. Interrupted and run again,
+    it goes on. Prints the run's folder, which [bold]sertool train --encoder RUN[/bold] takes; targets.json in it tells
+    how balanced each task's classes are, and whether loudness, duration, the sentence or the corpus gives them away.
 
-    Example: [bold]sertool pretrain speech.csv --task denoise --noise noise/ -o runs/denoise[/bold]
+    Example: [bold]sertool pretrain ravdess.csv speech.csv --task energy --task action-units --faces openface/[/bold]
     """
-    from sertool.core.errors import InputError
-    from sertool.core.pretext.denoise import DENOISE
+    from sertool.core.pretext.pretrain import base_settings, pretrain_run
     from sertool.core.training.recipe import read_recipe
 
-    for name in task or []:
-        if name not in TASKS:
-            raise InputError(
-                f"--task {name}: no such pre-training; expected one of {', '.join(TASKS)}: choose one of these"
-            )
     flags = {
         "data.manifests": [str(path) for path in manifest],
+        "pretext.faces.sources": faces or None,
+        "encoder.name": encoder,
+        "encoder.adapt": adapt,
         **common_flags(noise, snr, epochs, batch_size, learning_rate, seed, device),
     }
-    resolved = read_recipe(find_recipe(recipe), merge(flags, setting), base=DENOISE)
-    if resolved.noise.source is None and resolved.noise.babble is None:
-        raise InputError("denoising needs noise, and none was named; expected a folder or manifest: add --noise DIR")
-    run_training(resolved, output, overwrite=overwrite, bar=TrainingBar(as_json, "pre-training"))
+    if task:
+        flags["tasks"] = base_settings(task)["tasks"]
+    resolved = read_recipe(find_recipe(recipe), merge(flags, setting), base=base_settings(task or ["denoise"]))
+    folder = output or Path("runs") / "-".join(task or ["denoise"])
+    run_training(resolved, folder, pretrain_run, overwrite=overwrite, bar=TrainingBar(as_json, "pre-training"))

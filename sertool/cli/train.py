@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -102,6 +103,7 @@ def train(
     Interrupted and run again, it goes on. Prints the run's folder.
     """
     from sertool.core.errors import InputError
+    from sertool.core.training.loop import train_run
     from sertool.core.training.recipe import read_curriculum, read_recipe, read_stages, with_settings
 
     flags = {
@@ -122,12 +124,14 @@ def train(
         raise InputError(f"--sparsity is for the router, and --adapt is {resolved.encoder.adapt}; add --adapt router")
     folder = output or Path("runs") / run_name(resolved.data.manifests[0])
     if not sparsity or len(sparsity) == 1:
-        run_training(resolved, folder, overwrite=overwrite, bar=TrainingBar(as_json))
+        run_training(resolved, folder, train_run, overwrite=overwrite, bar=TrainingBar(as_json))
         return
     for value in dict.fromkeys(sparsity):
         one = with_settings(resolved, {"encoder.router.sparsity": value})
         title = f"sparsity {value:g}"
-        run_training(one, folder / f"sparsity-{value:g}", overwrite=overwrite, bar=TrainingBar(as_json, title))
+        run_training(
+            one, folder / f"sparsity-{value:g}", train_run, overwrite=overwrite, bar=TrainingBar(as_json, title)
+        )
 
 
 def common_flags(
@@ -198,14 +202,12 @@ def run_name(manifest: str) -> str:
     return path.parent.name if path.stem == "metadata" else path.stem
 
 
-def run_training(recipe: Any, folder: Path, *, overwrite: bool, bar: "TrainingBar") -> None:
-    """Train, then print where the run lies and how good it is; of several processes only the first one speaks."""
-    from sertool.core.training.loop import train_run
-
+def run_training(recipe: Any, folder: Path, start: Callable[..., Any], *, overwrite: bool, bar: "TrainingBar") -> None:
+    """Train by `start`, then print where the run lies and how good it is; of several processes, the first one alone."""
     if overwrite:
         console.if_interrupted("run the same command again, without --overwrite, to go on")
     try:
-        run = train_run(recipe, folder, overwrite=overwrite, reporter=bar)
+        run = start(recipe, folder, overwrite=overwrite, reporter=bar)
     finally:
         bar.close()
     if os.environ.get("RANK", "0") != "0":
@@ -233,6 +235,7 @@ class TrainingBar:
     def begin(self, total_updates: int, done_updates: int) -> None:
         """Show the bar, at the update the run goes on from."""
         self.was_needed = True
+        self._stack.close()
         if done_updates:
             console.note(f"going on after update {done_updates} of {total_updates}")
         self._advance = self._stack.enter_context(console.progress(total_updates, self.title))
@@ -249,6 +252,15 @@ class TrainingBar:
         self._advance(0, note=f"{in_play}dev {scores}")
         if self.as_json:
             console.json_line(line)
+
+    def phase(self, name: str, total: int) -> None:
+        """Show the bar of what comes before training."""
+        self._stack.close()
+        self._advance = self._stack.enter_context(console.progress(total or None, name))
+
+    def advance(self, steps: int) -> None:
+        """Advance that bar."""
+        self._advance(steps)
 
     def note(self, message: str) -> None:
         """Write a line to stderr."""

@@ -154,6 +154,7 @@ class _Pool:
         """End the workers, whatever they are doing."""
         # The executor has no public way to end a busy worker before Python 3.14 (terminate_workers).
         processes = list((self.executor._processes or {}).values())
+        manager = self.executor._executor_manager_thread
         self.executor.shutdown(wait=False, cancel_futures=True)
         for process in processes:
             process.terminate()
@@ -162,6 +163,9 @@ class _Pool:
             if process.is_alive():
                 process.kill()
                 process.join()
+        # It waits for the workers by file descriptors that this process closes as it ends, and would complain of that.
+        if manager is not None:
+            manager.join(_GRACE_S)
 
 
 def _in_processes(pool: _Pool, items: Iterable, on_done) -> Iterator[Outcome]:

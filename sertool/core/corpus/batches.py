@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
 
 from sertool.core.audio.files import SAMPLE_RATE, read_audio, resample
+from sertool.core.corpus.frame_labels import FrameLabels
+from sertool.core.corpus.frame_masks import draw_mask
 from sertool.core.corpus.manifest import utterance_key
 from sertool.core.corpus.mixing import Mixer
 from sertool.core.errors import InputError
@@ -18,6 +21,25 @@ from sertool.core.randomness import generator_for
 
 POOL_BATCHES = 20
 """Batches among which utterances are sorted by length: enough to save padding, few enough to keep the order random."""
+
+
+LABEL_HOP = 320
+"""Samples from one frame label to the next: 50 Hz, the rate of every encoder's hidden states."""
+
+
+@dataclass(frozen=True)
+class Masking:
+    """Frames to predict while they are hidden from the encoder.
+
+    Attributes:
+        labels: of every frame of every utterance.
+        share: of the frames that begin a hidden span.
+        span: frames of a span.
+    """
+
+    labels: FrameLabels
+    share: float
+    span: int
 
 
 @dataclass(frozen=True)
@@ -32,6 +54,9 @@ class Utterances:
         vote_shares: share of the annotators for each class, float32, (N, C); rows sum to 1, or to 0 where nothing is
             known. No columns where the label is learned.
         clean_paths: the clean speech in audio that is noisy already, N; None where noise is mixed in as it is read.
+        targets: class of each pre-training task, int64, (N, P); -1 where an utterance has none. None without such
+            tasks.
+        masking: frames to predict; None where that is no task.
     """
 
     paths: np.ndarray
@@ -40,6 +65,8 @@ class Utterances:
     attributes: np.ndarray
     vote_shares: np.ndarray
     clean_paths: np.ndarray | None = None
+    targets: np.ndarray | None = None
+    masking: Masking | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -55,6 +82,27 @@ class Pick:
 
 
 @dataclass(frozen=True)
+class Example:
+    """One utterance as it is learned from.
+
+    Attributes:
+        index: of the utterance.
+        noisy: samples at 16 kHz, (S,).
+        clean: the speech in them, (S,).
+        crop_position: where the enhancement head trains, from 0 to 1.
+        frame_labels: of each frame, (T,); empty where frames are not predicted.
+        hidden_frames: which frames the encoder is not to hear, bool, (T,).
+    """
+
+    index: int
+    noisy: np.ndarray
+    clean: np.ndarray
+    crop_position: float
+    frame_labels: np.ndarray
+    hidden_frames: np.ndarray
+
+
+@dataclass(frozen=True)
 class Batch:
     """A padded batch.
 
@@ -67,6 +115,9 @@ class Batch:
         attributes: (B, A), NaN for none.
         vote_shares: (B, C), or (B, 0) where the label is learned.
         crop_position: where in each utterance the enhancement head trains, from 0 (its beginning) to 1 (its end), (B,).
+        targets: class of each pre-training task, (B, P); -1 for none.
+        frame_labels: cluster of each frame at 50 Hz, (B, T), -1 in the padding; (B, 0) where none are predicted.
+        hidden_frames: which of them the encoder is not to hear, bool, (B, T).
     """
 
     indices: Tensor
@@ -77,6 +128,9 @@ class Batch:
     attributes: Tensor
     vote_shares: Tensor
     crop_position: Tensor
+    targets: Tensor
+    frame_labels: Tensor
+    hidden_frames: Tensor
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on another device."""
@@ -107,8 +161,8 @@ class UtteranceDataset(Dataset):
     def __len__(self) -> int:
         return len(self.utterances)
 
-    def __getitem__(self, pick: Pick) -> tuple[int, np.ndarray, np.ndarray, float]:
-        """Return index, noisy samples, clean samples (S,) and crop position of one pick.
+    def __getitem__(self, pick: Pick) -> Example:
+        """Return what one pick is to be learned from.
 
         Raises:
             AudioError: the file cannot be read.
@@ -119,12 +173,25 @@ class UtteranceDataset(Dataset):
         generator = generator_for("augment", self.seed, pick.epoch, key)
         speed, clean_draw, cut, crop_position = generator.uniform(size=4)
         noisy, clean = self._read(pick, path, key, speed, leave_clean=clean_draw < self.augmentation.clean_share)
-        if self.augmentation.max_s is None:
-            return pick.index, noisy, clean, float(crop_position)
-        longest = round(self.augmentation.max_s * SAMPLE_RATE)
-        start = int(cut * max(0, len(clean) - longest + 1))
-        window = slice(start, start + longest)
-        return pick.index, noisy[window], clean[window], float(crop_position)
+        start = 0
+        if self.augmentation.max_s is not None:
+            longest = round(self.augmentation.max_s * SAMPLE_RATE)
+            start = int(cut * max(0, len(clean) - longest + 1))
+            if self.utterances.masking:
+                start = start // LABEL_HOP * LABEL_HOP
+            noisy, clean = noisy[start : start + longest], clean[start : start + longest]
+        labels, hidden = self._frames(pick, key, start, len(clean))
+        return Example(pick.index, noisy, clean, float(crop_position), labels, hidden)
+
+    def _frames(self, pick: Pick, key: str, start: int, num_samples: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the labels of a window's frames, and which of them are hidden."""
+        masking = self.utterances.masking
+        if masking is None:
+            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=bool)
+        count = label_frames(num_samples)
+        labels = masking.labels.of(pick.index, start // LABEL_HOP, count)
+        generator = generator_for("mask", self.seed, pick.epoch, key)
+        return labels, draw_mask(count, generator, share=masking.share, span=masking.span)
 
     def _read(
         self, pick: Pick, path: Path, key: str, speed: float, *, leave_clean: bool
@@ -157,25 +224,33 @@ class UtteranceDataset(Dataset):
             raise type(error)(f"{path}: {error}") from error
         return mixture.noisy, mixture.clean
 
-    def collate(self, examples: Sequence[tuple[int, np.ndarray, np.ndarray, float]]) -> Batch:
+    def collate(self, examples: Sequence[Example]) -> Batch:
         """Pad examples to one batch."""
-        indices = np.array([index for index, *_ in examples])
-        lengths = torch.tensor([len(noisy) for _, noisy, _, _ in examples])
-        noisy = torch.zeros(len(examples), int(lengths.max()))
-        clean = torch.zeros_like(noisy)
-        for row, (_, noisy_samples, clean_samples, _) in enumerate(examples):
-            noisy[row, : len(noisy_samples)] = torch.from_numpy(noisy_samples)
-            clean[row, : len(clean_samples)] = torch.from_numpy(clean_samples)
+        indices = np.array([example.index for example in examples])
+        targets = self.utterances.targets
         return Batch(
             indices=torch.from_numpy(indices),
-            noisy=noisy,
-            clean=clean,
-            lengths=lengths,
+            noisy=_padded([example.noisy for example in examples]),
+            clean=_padded([example.clean for example in examples]),
+            lengths=torch.tensor([len(example.noisy) for example in examples]),
             labels=torch.from_numpy(self.utterances.labels[indices]),
             attributes=torch.from_numpy(self.utterances.attributes[indices]),
             vote_shares=torch.from_numpy(self.utterances.vote_shares[indices]),
-            crop_position=torch.tensor([position for *_, position in examples]),
+            crop_position=torch.tensor([example.crop_position for example in examples]),
+            targets=torch.from_numpy(np.zeros((len(indices), 0), np.int64) if targets is None else targets[indices]),
+            frame_labels=_padded([example.frame_labels for example in examples], fill=-1),
+            hidden_frames=_padded([example.hidden_frames for example in examples]),
         )
+
+
+def label_frames(num_samples: int) -> int:
+    """Return how many frames of so many samples have labels: those that every encoder has, SSL encoders the fewest."""
+    return max(1, (num_samples - 80) // LABEL_HOP)
+
+
+def _padded(rows: list[np.ndarray], fill: float = 0) -> Tensor:
+    """Return rows of different lengths as one tensor, (B, longest)."""
+    return pad_sequence([torch.from_numpy(row) for row in rows], batch_first=True, padding_value=fill)
 
 
 def plan_epoch(durations_s: np.ndarray, *, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:

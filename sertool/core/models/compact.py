@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from sertool.core.audio.spectra import HOP, N_FFT, frame_mask
 from sertool.core.models.config import CompactConfig
-from sertool.core.models.encoder import Encoder, EncoderOutput
+from sertool.core.models.encoder import Encoder, EncoderOutput, HiddenFrames
 from sertool.core.models.log_mel import log_mel, mel_filters
 
 
@@ -58,12 +58,13 @@ class CompactEncoder(Encoder):
         names = [f"layers.{i}.{name}" for i in range(len(self.layers)) for name in ("expand", "contract")]
         return {"feed-forward": names, "attention": []}
 
-    def forward(self, waveform: Tensor, lengths: Tensor) -> EncoderOutput:
+    def forward(self, waveform: Tensor, lengths: Tensor, hidden: HiddenFrames | None = None) -> EncoderOutput:
         """Return the hidden states.
 
         Args:
             waveform: standardised samples at 16 kHz, (B, S).
             lengths: samples of each utterance, (B,).
+            hidden: frames to replace behind the convolutions at the front; None for none.
 
         Returns:
             L + 1 tensors (B, T, D), T = ceil((1 + S // 160) / 2), zero in the padding; and the frame lengths (B,).
@@ -71,6 +72,8 @@ class CompactEncoder(Encoder):
         frames, frame_lengths = log_mel(waveform, lengths, self.window, self.mel_filters)  # (B, 2T, mels)
         x, frame_lengths = self.front_end(frames, frame_lengths)  # (B, T, D)
         mask = frame_mask(frame_lengths, x.shape[1])[:, :, None]
+        if hidden is not None:
+            x = hidden.replace(x) * mask
         states = [x]
         for layer in self.layers:
             x = layer(x, mask)

@@ -204,6 +204,23 @@ class EnhancementConfig(_Strict):
     layers: Annotated[int, Field(ge=1, le=8)] = 2
 
 
+class UtteranceTask(_Strict):
+    """A pre-training task with one label an utterance, and its small head."""
+
+    name: Literal["energy", "activation", "activation-without-mouth", "action-units"]
+    classes: Annotated[Names, Field(min_length=2)]
+    hidden: Size = 64
+    dropout: Share = 0.1
+
+
+class MaskedConfig(_Strict):
+    """Masked prediction: which cluster each hidden frame belongs to (HuBERT, Hsu et al., TASLP 2021)."""
+
+    clusters: Annotated[int, Field(ge=2, le=65_536)] = 100
+    projection: Width = 256
+    """Width in which frames and clusters are compared."""
+
+
 class SharedConfig(_Strict):
     """One encoder, the sum over its layers, and the heads above it."""
 
@@ -215,17 +232,28 @@ class SharedConfig(_Strict):
     layer_sum: Literal["shared", "per-head"] = "shared"
     emotion: EmotionConfig | None = None
     enhancement: EnhancementConfig | None = None
+    pretext: Annotated[tuple[UtteranceTask, ...], Field(max_length=4)] = ()
+    """Heads of pre-training tasks, in the order of their targets."""
+    masked: MaskedConfig | None = None
 
     @model_validator(mode="after")
     def _check_masks(self) -> "SharedConfig":
         if self.adapt.how == "router" and self.adapt.router.masks == "per-head" and self.layer_sum == "shared":
             raise ValueError("masks for each head need a layer sum for each head: set layer_sum to per-head")
+        names = [task.name for task in self.pretext]
+        if len(set(names)) < len(names):
+            raise ValueError("a pre-training task stands there twice")
+        if self.masked and (self.adapt.how == "router" and self.adapt.router.masks == "per-head"):
+            raise ValueError("masked prediction is of one encoder, and masks for each head make several")
+        if self.masked and self.encoder.kind == "log-mel":
+            raise ValueError("masked prediction trains an encoder, and log-mel energies have none")
         return self
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """The heads there are."""
-        return ("emotion",) * bool(self.emotion) + ("enhancement",) * bool(self.enhancement)
+        """The heads over a layer sum that there are."""
+        named = ("emotion",) * bool(self.emotion) + ("enhancement",) * bool(self.enhancement)
+        return named + tuple(task.name for task in self.pretext)
 
     @property
     def mask_sets(self) -> tuple[str, ...]:

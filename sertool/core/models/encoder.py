@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from sertool.core.audio.spectra import Statistics, standardise
 
@@ -19,6 +21,25 @@ class EncoderOutput:
     frame_lengths: Tensor
 
 
+@dataclass(frozen=True)
+class HiddenFrames:
+    """Frames that an encoder must do without, for masked prediction (HuBERT, Hsu et al., TASLP 2021, section II-B).
+
+    Attributes:
+        where: which, bool, (B, T'); beyond T' nothing is hidden, and what is beyond the encoder's own T does not count.
+        vector: what stands in their place behind the front end, (D,).
+    """
+
+    where: Tensor
+    vector: Tensor
+
+    def replace(self, features: Tensor) -> Tensor:
+        """Return features (B, T, D) with the vector in place of the hidden ones, padding among them."""
+        # Of an utterance's last frames encoders differ by one or two, by where they centre the first.
+        where = F.pad(self.where, (0, features.shape[1] - self.where.shape[1]))
+        return torch.where(where[:, :, None], self.vector.to(features.dtype), features)
+
+
 class Encoder(nn.Module):
     """Maps waveforms to hidden states; an utterance's own do not depend on its batch.
 
@@ -27,11 +48,13 @@ class Encoder(nn.Module):
         num_states: hidden states returned, L + 1.
         reach: samples before and after a frame's centre beyond which nothing changes it; None where all of the input
             does.
+        first_centre: the sample that frame 0 is centred on; frame t is centred 320 t samples later.
     """
 
     dim: int
     num_states: int
     reach: int | None
+    first_centre: int = 0
 
     def prepare(self, waveform: Tensor, lengths: Tensor, statistics: Statistics) -> Tensor:
         """Return the waveform as this encoder hears it; standardised unless it says otherwise.
@@ -46,8 +69,11 @@ class Encoder(nn.Module):
         """
         return standardise(waveform, lengths, statistics)
 
-    def forward(self, waveform: Tensor, lengths: Tensor) -> EncoderOutput:
-        """Return the hidden states of prepared waveforms (B, S), the last after the final LayerNorm."""
+    def forward(self, waveform: Tensor, lengths: Tensor, hidden: HiddenFrames | None = None) -> EncoderOutput:
+        """Return the hidden states of prepared waveforms (B, S), the last after the final LayerNorm.
+
+        What is hidden is replaced behind the front end, before anything that lets frames hear of one another.
+        """
         raise NotImplementedError
 
     def parts(self) -> dict[str, list[nn.Module]]:

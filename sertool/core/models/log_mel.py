@@ -7,7 +7,7 @@ from torchaudio.functional import melscale_fbanks
 from sertool.core.audio.files import SAMPLE_RATE
 from sertool.core.audio.spectra import HOP, N_FFT, NUM_BINS, centred_stft, frame_mask, stft_frames
 from sertool.core.models.config import LogMelConfig
-from sertool.core.models.encoder import Encoder, EncoderOutput
+from sertool.core.models.encoder import Encoder, EncoderOutput, HiddenFrames
 
 LOG_FLOOR = 1e-5
 """Added to mel energies before the logarithm: about 46 dB below a standardised utterance's mean, so that the pauses of
@@ -57,16 +57,22 @@ class LogMelEncoder(Encoder):
         """Return no names: there is nothing to adapt."""
         return {"feed-forward": [], "attention": []}
 
-    def forward(self, waveform: Tensor, lengths: Tensor) -> EncoderOutput:
+    def forward(self, waveform: Tensor, lengths: Tensor, hidden: HiddenFrames | None = None) -> EncoderOutput:
         """Return the log-mel energies.
 
         Args:
             waveform: standardised samples at 16 kHz, (B, S).
             lengths: samples of each utterance, (B,).
+            hidden: None; there is nothing that could learn to do without frames.
 
         Returns:
             One tensor (B, T, D), T = ceil((1 + S // 160) / 2), zero in the padding; and the frame lengths (B,).
+
+        Raises:
+            ValueError: frames are to be hidden.
         """
+        if hidden is not None:
+            raise ValueError("log-mel energies learn nothing from hidden frames: take an encoder that has weights")
         frames, lengths = log_mel(waveform, lengths, self.window, self.mel_filters)
         pairs = torch.arange(2 * -(-frames.shape[1] // 2), device=frames.device).minimum(lengths[:, None] - 1)
         paired = frames.gather(1, pairs[:, :, None].expand(-1, -1, frames.shape[2]))

@@ -22,7 +22,8 @@ from sertool.core.models.long_signals import (
     long_features,
     long_judgement,
 )
-from sertool.core.models.shared import Crop, SharedModel
+from sertool.core.models.output import Crop
+from sertool.core.models.shared import SharedModel
 from sertool.core.models.upper_band import UpperBand
 
 WINDOWS_AT_ONCE = 16

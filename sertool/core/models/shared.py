@@ -1,7 +1,5 @@
 """The shared model: one encoder, its layer sum, an emotion head and an enhancement head (Tzeng et al., ICASSP 2025)."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
@@ -11,7 +9,6 @@ from sertool.core.audio.spectra import (
     NUM_BINS,
     Statistics,
     centred_stft,
-    frame_mask,
     inverse_stft,
     log_magnitude,
     standardise,
@@ -20,55 +17,18 @@ from sertool.core.audio.spectra import (
 )
 from sertool.core.errors import InputError
 from sertool.core.models.adaptation import adapt_encoder, base_name, is_adapter, select_masks
-from sertool.core.models.config import SharedConfig
+from sertool.core.models.config import EmotionConfig, SharedConfig, UtteranceTask
 from sertool.core.models.emotion_head import EmotionHead
-from sertool.core.models.encoder import Encoder, build_encoder
+from sertool.core.models.encoder import Encoder, HiddenFrames, build_encoder
 from sertool.core.models.enhancement_head import EnhancementHead, repeat_to_spectrum
 from sertool.core.models.layer_sum import LayerSum
+from sertool.core.models.masked_head import MaskedHead
 from sertool.core.models.masked_linear import SCORES, kept_connections
+from sertool.core.models.output import Crop, EnhancedSpeech, SharedOutput, crop_frames, cropped_lengths
 from sertool.core.models.storage import load_tensors, read_config, save_model
 
-
-@dataclass(frozen=True)
-class Crop:
-    """Which spectral frames of each utterance the enhancement head sees: first frames (B,), and how many of each."""
-
-    starts: Tensor
-    num_frames: int
-
-
-@dataclass(frozen=True)
-class SharedOutput:
-    """What the shared model says of a batch; None where it has no such head.
-
-    Attributes:
-        category_logits: (B, C).
-        attributes: (B, A), on the 1–7 scale.
-        noisy_log_spectrum: log1p magnitude of the standardised input, (B, T, 201).
-        enhanced_log_spectrum: the same under the mask, (B, T, 201).
-        spectrum_lengths: spectral frames of each utterance, (B,), within the crop if one was asked for.
-        statistics: what the input was standardised with; a clean target is to be standardised with the same.
-    """
-
-    category_logits: Tensor | None
-    attributes: Tensor | None
-    noisy_log_spectrum: Tensor | None
-    enhanced_log_spectrum: Tensor | None
-    spectrum_lengths: Tensor
-    statistics: Statistics
-
-
-@dataclass(frozen=True)
-class EnhancedSpeech:
-    """What the enhancement head gives back of a batch.
-
-    Attributes:
-        waveform: (B, S), zero in the padding.
-        top_octave_gain: what the mask leaves of the magnitude from 4 to 8 kHz, 0 to 1, at 100 Hz, (B, T).
-    """
-
-    waveform: Tensor
-    top_octave_gain: Tensor
+LAST_STATE = "last"
+"""Among the features of the heads, the encoder's last hidden state: what masked prediction goes by, as in HuBERT."""
 
 
 class SharedModel(nn.Module):
@@ -91,12 +51,19 @@ class SharedModel(nn.Module):
         self.layer_sums = nn.ModuleDict({name: LayerSum(self.encoder.num_states, self.encoder.dim) for name in sums})
         self.emotion_head = EmotionHead(self.encoder.dim, config.emotion) if config.emotion else None
         self.enhancement_head = EnhancementHead(self.encoder.dim, config.enhancement) if config.enhancement else None
+        self.pretext_heads = nn.ModuleDict({task.name: _task_head(self.encoder.dim, task) for task in config.pretext})
+        self.masked_head = MaskedHead(self.encoder.dim, config.masked) if config.masked else None
         with torch.device("cpu"):  # on the meta device torch makes windows by its compiler, slow to import
             self.register_buffer("window", torch.hamming_window(N_FFT))
         adapt_encoder(self.encoder, config.adapt, config.mask_sets)
 
     def forward(
-        self, waveform: Tensor, lengths: Tensor, crop: Crop | None = None, statistics: Statistics | None = None
+        self,
+        waveform: Tensor,
+        lengths: Tensor,
+        crop: Crop | None = None,
+        statistics: Statistics | None = None,
+        hidden_frames: Tensor | None = None,
     ) -> SharedOutput:
         """Recognise emotion and estimate the clean spectrum.
 
@@ -105,9 +72,12 @@ class SharedModel(nn.Module):
             lengths: samples of each utterance, (B,), at least 1.
             crop: the part of the spectrum to enhance, for training; all of it without.
             statistics: what to standardise with, where the waveforms are pieces of longer ones; their own without.
+            hidden_frames: frames at 50 Hz to hide from the encoder and to predict, bool, (B, T'); all heads then judge
+                by what is left.
         """
         statistics = statistics or utterance_statistics(waveform, lengths)
-        features, frame_lengths = self._encode(waveform, lengths, statistics, self.config.heads)
+        hidden = None if hidden_frames is None else HiddenFrames(hidden_frames, self.masked_head.hidden_vector)
+        features, frame_lengths = self._encode(waveform, lengths, statistics, self.config.heads, hidden)
         logits = attributes = noisy = enhanced = None
         spectrum_lengths = stft_frames(lengths)
         if self.emotion_head:
@@ -119,13 +89,23 @@ class SharedModel(nn.Module):
                 spectrum_lengths = cropped_lengths(spectrum_lengths, crop)
                 noisy, own = crop_frames(noisy, crop), crop_frames(own, crop)
             enhanced = self.enhancement_head(noisy, own, spectrum_lengths).float() * noisy
-        return SharedOutput(logits, attributes, noisy, enhanced, spectrum_lengths, statistics)
+        return SharedOutput(
+            *(logits, attributes, noisy, enhanced, spectrum_lengths, statistics),
+            pretext_logits={name: head(features[name], frame_lengths)[0] for name, head in self.pretext_heads.items()},
+            cluster_logits=None if hidden is None else self.masked_head(features[LAST_STATE]),
+        )
 
-    def pool(self, waveform: Tensor, lengths: Tensor) -> Tensor:
-        """Return what the emotion head pools of waveforms (B, S), before it is standardised, (B, P)."""
+    def pooling_heads(self) -> dict[str, EmotionHead]:
+        """Return the heads that pool an utterance's frames, by name: emotion, and those of pre-training tasks."""
+        emotion = {"emotion": self.emotion_head} if self.emotion_head else {}
+        return {**emotion, **self.pretext_heads}
+
+    def pool(self, waveform: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+        """Return what each pooling head pools of waveforms (B, S), before it is standardised, (B, P)."""
         statistics = utterance_statistics(waveform, lengths)
-        features, frame_lengths = self._encode(waveform, lengths, statistics, ("emotion",))
-        return self.emotion_head.pooling(features["emotion"], frame_lengths)
+        heads = self.pooling_heads()
+        features, frame_lengths = self._encode(waveform, lengths, statistics, tuple(heads))
+        return {name: head.pooling(features[name], frame_lengths) for name, head in heads.items()}
 
     def features(
         self,
@@ -157,24 +137,33 @@ class SharedModel(nn.Module):
         return encoded.hidden_states[layer], encoded.frame_lengths
 
     def _encode(
-        self, waveform: Tensor, lengths: Tensor, statistics: Statistics, heads: tuple[str, ...]
+        self,
+        waveform: Tensor,
+        lengths: Tensor,
+        statistics: Statistics,
+        heads: tuple[str, ...],
+        hidden: HiddenFrames | None = None,
     ) -> tuple[dict[str, Tensor], Tensor]:
         """Return each head's features (B, T, D), and the frames of each utterance, (B,).
 
-        The encoder is gone through once, or once a head where each has masks of its own.
+        The encoder is gone through once, or once a head where each has masks of its own. Where frames are hidden, its
+        last hidden state is given back too.
         """
         prepared = self.encoder.prepare(waveform, lengths, statistics)
         features: dict[str, Tensor] = {}
-        encoded = None
+        encoded = summed = None
+        if hidden is not None or not heads:
+            encoded = self.encoder(prepared, lengths, hidden)
+            features[LAST_STATE] = encoded.hidden_states[-1]
         for head in heads:
             if encoded is None or len(self.config.mask_sets) > 1:
                 select_masks(self.encoder, head)
                 encoded = self.encoder(prepared, lengths)
-            if "shared" in self.layer_sums and features and len(self.config.mask_sets) == 1:
-                features[head] = next(iter(features.values()))
+            if "shared" in self.layer_sums and summed is not None and len(self.config.mask_sets) == 1:
+                features[head] = summed
             else:
                 layer_sum = self.layer_sums["shared" if "shared" in self.layer_sums else head]
-                features[head] = layer_sum(encoded.hidden_states)
+                features[head] = summed = layer_sum(encoded.hidden_states)
         return features, encoded.frame_lengths
 
     def log_spectrum(self, standardised: Tensor, lengths: Tensor) -> Tensor:
@@ -298,6 +287,11 @@ class SharedModel(nn.Module):
         return model.eval()
 
 
+def _task_head(dim: int, task: UtteranceTask) -> EmotionHead:
+    """Return the small head of a pre-training task, which is an emotion head over other classes."""
+    return EmotionHead(dim, EmotionConfig(categories=task.classes, hidden=task.hidden, dropout=task.dropout))
+
+
 def _expect_masks(tensors: dict[str, Tensor], config: SharedConfig) -> None:
     """Raise InputError where a stored mask keeps another number of connections than its sparsity says."""
     for name, tensor in tensors.items():
@@ -314,20 +308,3 @@ def _top_octave_gain(enhanced: Tensor, noisy: Tensor) -> Tensor:
     """Return the mean gain of the mask over the upper half of the bins, each weighed by its magnitude, (B, T)."""
     upper = slice(NUM_BINS // 2, None)
     return (enhanced[:, :, upper].sum(2) / noisy[:, :, upper].sum(2).clamp(min=1e-12)).clamp(max=1.0)
-
-
-def crop_frames(frames: Tensor, crop: Crop) -> Tensor:
-    """Cut `crop.num_frames` frames from each row of (B, T, D), reading on at the last frame where it ends sooner."""
-    index = crop.starts[:, None] + torch.arange(crop.num_frames, device=frames.device)
-    index = index.clamp(max=frames.shape[1] - 1)
-    return frames.gather(1, index[:, :, None].expand(-1, -1, frames.shape[2]))
-
-
-def cropped_lengths(lengths: Tensor, crop: Crop) -> Tensor:
-    """Return how many frames of each utterance (B,) lie within the crop."""
-    return (lengths - crop.starts).clamp(min=1, max=crop.num_frames)
-
-
-def spectrum_mask(output: SharedOutput) -> Tensor:
-    """Return which spectral frames of an output belong to utterances, bool, (B, T)."""
-    return frame_mask(output.spectrum_lengths, output.noisy_log_spectrum.shape[1])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sertool.core.audio.spectra import Statistics, frame_mask
 from sertool.core.models.config import SSLConfig
-from sertool.core.models.encoder import Encoder, EncoderOutput
+from sertool.core.models.encoder import Encoder, EncoderOutput, HiddenFrames
 from sertool.core.models.ssl_architecture import checked_architecture, receptive_field
 from sertool.core.models.ssl_padding import at_least, convolved, positional
 
@@ -61,6 +61,11 @@ class SSLEncoder(Encoder):
     def num_states(self) -> int:
         """Hidden states returned, L + 1."""
         return len(self.layers) + 1
+
+    @property
+    def first_centre(self) -> int:
+        """The sample that frame 0 is centred on, 200: no frame reaches beyond the ends."""
+        return self._shortest // 2
 
     @property
     def layers(self) -> nn.ModuleList:
@@ -114,7 +119,7 @@ class SSLEncoder(Encoder):
             return waveform * own
         return (waveform - statistics.mean) / torch.sqrt(statistics.std.square() + 1e-7) * own
 
-    def forward(self, waveform: Tensor, lengths: Tensor) -> EncoderOutput:
+    def forward(self, waveform: Tensor, lengths: Tensor, hidden: HiddenFrames | None = None) -> EncoderOutput:
         """Return the hidden states.
 
         An utterance shorter than one frame of the convolutions (400 samples) is lengthened to it by zeros.
@@ -122,6 +127,8 @@ class SSLEncoder(Encoder):
         Args:
             waveform: prepared samples at 16 kHz, (B, S).
             lengths: samples of each utterance, (B,).
+            hidden: frames to replace behind the feature projection, where `transformers` puts its `masked_spec_embed`;
+                None for none.
 
         Returns:
             L + 1 tensors (B, T, D), T = (S - 400) // 320 + 1, zero in the padding; and the frame lengths (B,).
@@ -131,12 +138,13 @@ class SSLEncoder(Encoder):
         waveform, lengths = at_least(waveform, lengths, self._shortest)
         features, frame_lengths = convolved(self.feature_extractor, waveform, lengths, padded=padded)
         own = frame_mask(frame_lengths, features.shape[1]) if padded else None  # (B, T)
-        return EncoderOutput(hidden_states=self._transformed(features, own), frame_lengths=frame_lengths)
+        return EncoderOutput(hidden_states=self._transformed(features, own, hidden), frame_lengths=frame_lengths)
 
-    def _transformed(self, features: Tensor, own: Tensor | None) -> tuple[Tensor, ...]:
+    def _transformed(self, features: Tensor, own: Tensor | None, hidden: HiddenFrames | None) -> tuple[Tensor, ...]:
         """Return the hidden states of features (B, T, C), of which `own` (B, T) are not padding."""
         column = own if own is None else own[:, :, None]  # (B, T, 1)
-        x = _masked(_first(self.feature_projection(features)), column)
+        x = _first(self.feature_projection(features))
+        x = _masked(x if hidden is None else hidden.replace(x), column)
         x = x + positional(self.encoder.pos_conv_embed, x, column)
         x = self.encoder.dropout(x if self._stable else self.encoder.layer_norm(x))
         states = [x := _masked(x, column)]

@@ -1,1 +1,1 @@
-"""Tasks that need no labels: denoising."""
+"""Tasks that need no labels: denoising, energy, faces, masked prediction."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sertool.core.corpus.batches import Batch
-from sertool.core.models.shared import SharedOutput
+from sertool.core.models.output import SharedOutput
 from sertool.core.training.objective import Objective
 from sertool.core.training.pacing import Pacing
 

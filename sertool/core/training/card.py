@@ -1,10 +1,12 @@
 """The model card a run leaves: what it learned from, how well it did on the dev split, and what that does not say."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sertool.core.training.pacing import curriculum_title
 from sertool.core.training.recipe import NEW_ENCODERS, Recipe
+from sertool.core.training.run import REPORT_NAME, TARGETS_NAME
 from sertool.core.writing import write_text
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ def write_card(run: "Run", recipe: Recipe, inputs: "Inputs", summary: dict[str, 
         f"- {len(inputs.train)} utterances ({seconds / 3600:.2f} h) to train, {len(inputs.dev)} to choose the epoch.",
         f"- Noise of training: {', '.join(inputs.noise_kinds) or 'none'}.",
         *([f"- Utterances of each class{by_votes}: {counts}."] if counts else []),
+        *_targets(run.folder / REPORT_NAME),
         "- Licence: the weights carry the strictest licence of the data named above; sertool does not know it.",
         "",
         "## Model",
@@ -56,7 +59,22 @@ def write_card(run: "Run", recipe: Recipe, inputs: "Inputs", summary: dict[str, 
         "## Limits",
         "Run `sertool evaluate` on speakers and noise it has never heard before trusting it.",
         *([derived] if "derived" in (inputs.learned_attributes or "") else []),
-        "Labels of acted speech are not feelings.",
+        *(["Labels of acted speech are not feelings."] if "emotion" in recipe.tasks else []),
         "",
     ]
     write_text(run.folder / "README.md", "\n".join(lines))
+
+
+def _targets(path: Path) -> list[str]:
+    """Return a line on the targets of each pre-training task, and where to read more."""
+    if not path.is_file():
+        return []
+    tasks = json.loads(path.read_text(encoding="utf-8"))["tasks"]
+    lines = []
+    for name, about in tasks.items():
+        counts = ", ".join(f"{label} {count}" for label, count in about["balance"]["train"].items())
+        lines.append(f"- Training utterances of each class of {name}: {counts}.")
+    return [
+        *lines,
+        f"- {path.name}: what each task's targets are, and what gives them away; {TARGETS_NAME}: all of them.",
+    ]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sertool.core.corpus.batches import Augmentation, Batch, Pick, UtteranceDataset, load_batches
 from sertool.core.errors import InputError, SertoolError
-from sertool.core.models.shared import SharedOutput
+from sertool.core.models.output import SharedOutput
 from sertool.core.models.storage import save_model
 from sertool.core.randomness import seed_for
 from sertool.core.training.bin_losses import BinLosses, mean_by_bin, without_bins
@@ -25,10 +25,11 @@ from sertool.core.training.layers import checkpoint_layers, compile_layers
 from sertool.core.training.losses import whole_ccc_gradient
 from sertool.core.training.opening import opened_run
 from sertool.core.training.pacing import curriculum_title
+from sertool.core.training.preparation import Preparation
 from sertool.core.training.processes import left_alone, own_parts, together, told_once
 from sertool.core.training.recipe import Recipe
 from sertool.core.training.reporter import Reporter, Silent
-from sertool.core.training.run import Run, finish_run, open_run
+from sertool.core.training.run import Run, finish_run, open_run, remove_cache
 from sertool.core.training.schedule import freeze_for
 from sertool.core.training.self_paced import SelfPaced
 from sertool.core.training.setup import (
@@ -43,7 +44,14 @@ from sertool.core.training.state import load_state, read_counters, save_state
 from sertool.core.training.validation import validate
 
 
-def train_run(recipe: Recipe, folder: Path | str, *, overwrite: bool = False, reporter: Reporter | None = None) -> Run:
+def train_run(
+    recipe: Recipe,
+    folder: Path | str,
+    *,
+    overwrite: bool = False,
+    reporter: Reporter | None = None,
+    preparation: Preparation | None = None,
+) -> Run:
     """Train a model as a recipe says, into a run folder; go on where an interrupted run of the same inputs stopped.
 
     Args:
@@ -51,6 +59,7 @@ def train_run(recipe: Recipe, folder: Path | str, *, overwrite: bool = False, re
         folder: the run's folder, new, empty, or holding a run of the same inputs.
         overwrite: remove the run in the folder first.
         reporter: told how it goes.
+        preparation: makes the targets of the recipe's pre-training tasks; see `sertool.core.pretext`.
 
     Returns:
         The finished run; at once if it was finished before.
@@ -68,9 +77,16 @@ def train_run(recipe: Recipe, folder: Path | str, *, overwrite: bool = False, re
             raise InputError(
                 f"{folder}: is the run the encoder comes from; expected another folder: choose one with -o"
             )
+        if recipe.pretext_tasks and preparation is None:
+            raise InputError(
+                f"the task '{recipe.pretext_tasks[0]}' needs no labels, and is for pre-training; expected emotion, "
+                "enhancement or both: pre-train with `sertool pretrain`, then train with --encoder RUN"
+            )
         accelerator = make_accelerator(recipe)
     with together(accelerator):
         inputs = read_inputs(recipe)
+        if preparation:
+            inputs = preparation.check(inputs)
     reporter = reporter if reporter and accelerator.is_main_process else Silent()
     for line in inputs.notes:
         reporter.note(line)
@@ -78,20 +94,30 @@ def train_run(recipe: Recipe, folder: Path | str, *, overwrite: bool = False, re
         reporter.note("optimisation.sharding: there is one process, so nothing is sharded; `torchrun` starts several")
     about, seen = about_run(recipe, inputs), inputs.seen_audio
     with opened_run(folder, recipe, inputs.identity, about, seen, accelerator, overwrite=overwrite) as run:
-        return run if run.finished else _train(run, recipe, inputs, accelerator, reporter)
+        return run if run.finished else _train(run, recipe, inputs, accelerator, reporter, preparation)
 
 
-def _train(run: Run, recipe: Recipe, inputs: Inputs, accelerator: Accelerator, reporter: Reporter) -> Run:
+def _train(
+    run: Run,
+    recipe: Recipe,
+    inputs: Inputs,
+    accelerator: Accelerator,
+    reporter: Reporter,
+    preparation: Preparation | None,
+) -> Run:
     """Train in a folder in which no other run's process works."""
     with ExitStack() as stack:
         stack.enter_context(left_alone(accelerator))
         stack.enter_context(torch.random.fork_rng(devices=[]))
+        if preparation:
+            inputs = preparation.make(inputs, run, accelerator, reporter)
         stop = stack.enter_context(finish_update_on_interrupt())
         training = Training(recipe, inputs, run, accelerator, reporter, stop)
         summary = training.go()
     if accelerator.is_main_process:
         write_card(run, recipe, inputs, summary)
         finish_run(run, summary)
+        remove_cache(run.folder)
     accelerator.wait_for_everyone()
     return open_run(run.folder)
 
@@ -141,7 +167,7 @@ class Training:
         stored = read_counters(self.run.folder / "last")
         if stored:
             self.counters = stored
-        elif self.bare.emotion_head:
+        else:
             standardise_pooling(self.bare, self.dataset, self.accelerator.device)
         first = self.counters["epochs"]
         self.history.keep(first)
@@ -199,7 +225,9 @@ class Training:
             self._update(batches)
         if self.counters["updates"] != end:
             raise SertoolError(f"epoch {epoch} ended early: the data loader gave too few batches; run again to go on")
-        dev = validate(self.bare, self.inputs, self.recipe, self.accelerator, between=self._stop_if_asked)
+        dev = validate(
+            self.bare, self.inputs, self.recipe, self.accelerator, self.objective, between=self._stop_if_asked
+        )
         sums = self.counters["sums"]
         line = {
             "epoch": epoch,
@@ -283,7 +311,9 @@ class Training:
             seed_for("dropout", self.recipe.seed, self.counters["updates"], step, self.accelerator.process_index)
         )
         with self.accelerator.autocast():
-            return self.model(batch.noisy, batch.lengths, self.objective.crop(batch))
+            return self.model(
+                batch.noisy, batch.lengths, self.objective.crop(batch), **self.objective.hidden_frames(batch)
+            )
 
     def _attribute_gradients(self, batches: list[Batch]) -> tuple[list, list | None, Tensor | None]:
         """Return the gradient of 1 − CCC over all predictions of the update, for each of this process's steps.

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from sertool.core.audio.spectra import HOP, stft_frames
 from sertool.core.corpus.batches import Batch
-from sertool.core.models.shared import Crop, SharedModel, SharedOutput, cropped_lengths, spectrum_mask
+from sertool.core.models.output import Crop, SharedOutput, cropped_lengths, spectrum_mask
+from sertool.core.models.shared import SharedModel
 from sertool.core.training.losses import (
     CategoryLoss,
     category_losses,
@@ -18,11 +20,23 @@ from sertool.core.training.losses import (
     soft_cross_entropy_sum,
     soft_denominator,
 )
+from sertool.core.training.pretext_settings import MASKED
+
+
+@dataclass(frozen=True)
+class UtteranceLoss:
+    """Of a pre-training task with one label an utterance: its name, its weight, and its classes' weights (C,)."""
+
+    name: str
+    weight: float
+    class_weights: Tensor
 
 
 @dataclass(frozen=True)
 class Objective:
     """Sum of the heads' losses: weighted cross-entropy (or divergence), 1 − CCC, and L1 between log1p spectra.
+
+    Of pre-training tasks, weighted cross-entropy of labels, and cross-entropy over the frames that were hidden.
 
     Attributes:
         class_weights: (C,), or None without categories.
@@ -33,6 +47,8 @@ class Objective:
         enhancement_weight: of L1.
         crop_frames: spectral frames the enhancement head trains on; None for all.
         attribute_variances: of the training split, (A,); by these `utterance_losses` measures errors.
+        tasks: pre-training tasks, in the order of their targets.
+        masked_weight: of the cross-entropy over hidden frames; None without such a task.
     """
 
     class_weights: Tensor | None
@@ -43,6 +59,17 @@ class Objective:
     enhancement_weight: float
     crop_frames: int | None
     attribute_variances: Tensor | None = None
+    tasks: tuple[UtteranceLoss, ...] = ()
+    masked_weight: float | None = None
+
+    @property
+    def pretrains(self) -> bool:
+        """Whether there are pre-training tasks beside enhancement."""
+        return bool(self.tasks) or self.masked_weight is not None
+
+    def hidden_frames(self, batch: Batch) -> dict[str, Tensor]:
+        """Return what the model is to be told of frames to hide: nothing where none are predicted."""
+        return {} if self.masked_weight is None else {"hidden_frames": batch.hidden_frames}
 
     def crop(self, batch: Batch) -> Crop | None:
         """Return the part of each utterance the enhancement head sees, as the batch's crop positions say."""
@@ -54,8 +81,11 @@ class Objective:
         return Crop(starts=(batch.crop_position * (room + 1)).long().clamp(max=room), num_frames=num_frames)
 
     def denominators(self, batch: Batch) -> Tensor:
-        """Return what the summed losses of this batch are to be divided by: class weights, and frames × bins, (2,)."""
-        totals = torch.zeros(2, device=batch.labels.device)
+        """Return what the summed losses of this batch are to be divided by, (3 + P,).
+
+        In turn: weights of the emotion classes; spectral frames; hidden frames; weights of each task's classes.
+        """
+        totals = torch.zeros(3 + len(self.tasks), device=batch.labels.device)
         if self.class_weights is not None:
             if self.category_loss == "cross-entropy":
                 totals[0] = cross_entropy_denominator(batch.labels, self.class_weights)
@@ -64,6 +94,10 @@ class Objective:
         if self.enhancement:
             frames, crop = stft_frames(batch.lengths), self.crop(batch)
             totals[1] = (cropped_lengths(frames, crop) if crop else frames).sum()
+        if self.masked_weight is not None:
+            totals[2] = hidden_labels(batch).ge(0).sum()
+        for i, task in enumerate(self.tasks):
+            totals[3 + i] = cross_entropy_denominator(batch.targets[:, i], task.class_weights)
         return totals
 
     def losses(
@@ -75,7 +109,7 @@ class Objective:
             model: the bare model, for the target's spectrum.
             output: of the model on this batch, under `crop`.
             batch: the batch.
-            denominators: of the whole, (2,).
+            denominators: of the whole, (3 + P,).
             ccc_gradient: of 1 − CCC of the whole with respect to this batch's attributes, (B, A).
         """
         losses = {}
@@ -91,6 +125,19 @@ class Objective:
                 target = model.clean_log_spectrum(batch.clean, batch.lengths, output.statistics, crop)
             total = l1_sum(output.enhanced_log_spectrum, target, spectrum_mask(output))
             losses["enhancement"] = self.enhancement_weight * total / (denominators[1] * target.shape[2])
+        return losses | self._pretext_losses(output, batch, denominators)
+
+    def _pretext_losses(self, output: SharedOutput, batch: Batch, denominators: Tensor) -> dict[str, Tensor]:
+        losses = {}
+        for i, task in enumerate(self.tasks):
+            total = cross_entropy_sum(output.pretext_logits[task.name], batch.targets[:, i], task.class_weights)
+            losses[task.name] = task.weight * total / denominators[3 + i].clamp(min=1e-8)
+        if self.masked_weight is not None:
+            logits, labels = output.cluster_logits, hidden_labels(batch)
+            total = F.cross_entropy(
+                logits[:, : labels.shape[1]].flatten(0, 1).float(), labels.flatten(), ignore_index=-1, reduction="sum"
+            )
+            losses[MASKED] = self.masked_weight * total / denominators[2].clamp(min=1)
         return losses
 
     @torch.no_grad()
@@ -115,3 +162,8 @@ class Objective:
             return cross_entropy_sum(logits, batch.labels, self.class_weights)
         soft_sum = kl_divergence_sum if self.category_loss == "kl-divergence" else soft_cross_entropy_sum
         return soft_sum(logits, batch.vote_shares, self.class_weights)
+
+
+def hidden_labels(batch: Batch) -> Tensor:
+    """Return the label of each frame that is to be predicted, (B, T); -1 for those that are not hidden."""
+    return batch.frame_labels.masked_fill(~batch.hidden_frames, -1)

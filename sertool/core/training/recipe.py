@@ -17,6 +17,7 @@ from sertool.core.models.config import (
     Width,
 )
 from sertool.core.training.losses import CategoryLoss
+from sertool.core.training.pretext_settings import PRETEXT_TASKS, Pretext
 from sertool.core.training.recipe_file import Section as _Section
 from sertool.core.training.recipe_file import known_keys as known_keys
 from sertool.core.training.recipe_file import load_yaml, make_settings, read_settings
@@ -195,12 +196,17 @@ class Optimisation(_Section):
     """`fsdp`: spread weights, gradients and optimizer state over the processes (fully sharded data parallel)."""
 
 
+Task = Literal["emotion", "enhancement", "energy", "activation", "activation-without-mouth", "action-units", "masked"]
+"""What a model may be trained for; `enhancement` alone is pre-training by denoising."""
+
+
 class Recipe(_Section):
     """All settings of a run. Stored, resolved, in the run's `recipe.yaml`."""
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    tasks: Annotated[tuple[Literal["emotion", "enhancement"], ...], Field(min_length=1)] = ("emotion", "enhancement")
-    """Heads to train: both is the joint model."""
+    tasks: Annotated[tuple[Task, ...], Field(min_length=1)] = ("emotion", "enhancement")
+    """Heads to train: both is the joint model. The others are for pre-training, alone, together or beside enhancement,
+    and not beside emotion."""
     layer_sum: Literal["shared", "per-head"] = "shared"
     """One weighted sum of the encoder's layers for both heads, or one a head."""
     schedule: Literal["auto", "at-once", "heads-then-all", "cascade"] | Stages = "auto"
@@ -215,9 +221,15 @@ class Recipe(_Section):
     encoder: Encoder = Encoder()
     emotion: Emotion = Emotion()
     enhancement: Enhancement = Enhancement()
+    pretext: Pretext = Pretext()
     curriculum: Curriculum | None = None
     """Which utterances are learned from when; all of them in every epoch where it is null."""
     optimisation: Optimisation = Optimisation()
+
+    @property
+    def pretext_tasks(self) -> tuple[str, ...]:
+        """The pre-training tasks asked for, in the order of their targets; denoising is not among them."""
+        return tuple(task for task in PRETEXT_TASKS if task in self.tasks)
 
     def stages(self) -> tuple[Stage, ...]:
         """Return the stages of the schedule with their epochs.

@@ -15,6 +15,12 @@ class Reporter(Protocol):
     def epoch(self, line: dict[str, Any]) -> None:
         """An epoch is done; `line` is what `metrics.jsonl` holds of it."""
 
+    def phase(self, name: str, total: int) -> None:
+        """Something begins that comes before training, in so many steps."""
+
+    def advance(self, steps: int) -> None:
+        """So many steps of it are done."""
+
     def note(self, message: str) -> None:
         """Something a user should know."""
 
@@ -29,6 +35,12 @@ class Silent:
         """Do nothing."""
 
     def epoch(self, line: dict[str, Any]) -> None:
+        """Do nothing."""
+
+    def phase(self, name: str, total: int) -> None:
+        """Do nothing."""
+
+    def advance(self, steps: int) -> None:
         """Do nothing."""
 
     def note(self, message: str) -> None:

@@ -26,9 +26,13 @@ DIGEST = re.compile("[0-9a-f]{32}")
 REMOVING = "being removed"
 """State of a run whose files are being removed; what is left of it is no run any more."""
 
+TARGETS_NAME, REPORT_NAME = "targets.parquet", "targets.json"
+"""What a pre-training wants to be told of each utterance, and what these targets are worth."""
+
 OWN_FILES = (
     *(RECIPE_NAME, SEEN_NAME, "metrics.jsonl", "README.md"),
     *("chunks.parquet", "utterances.parquet", "analysis.json", "analysis.png"),
+    *(TARGETS_NAME, REPORT_NAME),
 )
 """What a run writes beside its folders and its record."""
 

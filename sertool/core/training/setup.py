@@ -15,13 +15,13 @@ from sertool.core.models.shared import SharedModel
 from sertool.core.randomness import seed_for
 from sertool.core.training.inputs import Inputs
 from sertool.core.training.losses import class_weights
-from sertool.core.training.objective import Objective
+from sertool.core.training.objective import Objective, UtteranceLoss
 from sertool.core.training.processes import check_launcher
 from sertool.core.training.recipe import Recipe
 from sertool.core.training.schedule import Stage, freeze_for
 
 POOLING_UTTERANCES = 256
-"""Utterances from which a new emotion head learns the spread of what it pools."""
+"""Utterances from which a new pooling head learns the spread of what it pools."""
 
 
 def build_model(recipe: Recipe, inputs: Inputs) -> SharedModel:
@@ -58,14 +58,16 @@ def _take_head(head: str, model: SharedModel, source: SharedModel) -> None:
 
 @torch.no_grad()
 def standardise_pooling(model: SharedModel, dataset: UtteranceDataset, device: torch.device) -> None:
-    """Let a new emotion head see how its encoder's pooled statistics are spread over noisy training speech.
+    """Let new pooling heads see how their encoder's pooled statistics are spread over noisy training speech.
 
     Args:
-        model: with an emotion head; put into evaluation mode here.
+        model: put into evaluation mode here.
         dataset: the training split; evenly spaced utterances of it are heard, at most `POOLING_UTTERANCES`.
         device: of the model.
     """
-    if (model.emotion_head.pooled_std != 1).any():  # a head that was taken over knows it already
+    # A head that was taken over knows it already.
+    new = {name: head for name, head in model.pooling_heads().items() if (head.pooled_std == 1).all()}
+    if not new:
         return
     model.eval()
     step = -(-len(dataset) // POOLING_UTTERANCES)
@@ -74,7 +76,8 @@ def standardise_pooling(model: SharedModel, dataset: UtteranceDataset, device: t
     for part in np.array_split(chosen, -(-len(chosen) // 16)):
         batch = dataset.collate([dataset[Pick(int(index), 0)] for index in part]).to(device)
         pooled.append(model.pool(batch.noisy, batch.lengths))
-    model.emotion_head.standardise_pooling(torch.cat(pooled))
+    for name, head in new.items():
+        head.standardise_pooling(torch.cat([part[name] for part in pooled]))
 
 
 def make_optimizer(model: SharedModel, stage: Stage, recipe: Recipe) -> torch.optim.Optimizer:
@@ -107,7 +110,23 @@ def make_objective(recipe: Recipe, inputs: Inputs, device: torch.device) -> Obje
         enhancement_weight=recipe.enhancement.weight,
         crop_frames=None if crop_s is None else round(crop_s * SAMPLE_RATE / HOP),
         attribute_variances=_variances(inputs.train.attributes).to(device) if inputs.config.attributes else None,
+        tasks=tuple(
+            UtteranceLoss(
+                task.name, recipe.pretext.weight_of(task.name), _balancing(targets, len(task.classes), device)
+            )
+            for task, targets in zip(inputs.config.pretext, _columns(inputs.train.targets), strict=True)
+        ),
+        masked_weight=recipe.pretext.masked.weight if inputs.config.masked else None,
     )
+
+
+def _columns(targets: np.ndarray | None) -> list[np.ndarray]:
+    return [] if targets is None else list(targets.T)
+
+
+def _balancing(targets: np.ndarray, num_classes: int, device: torch.device) -> torch.Tensor:
+    """Return the weights that make a task's classes count the same, (C,)."""
+    return class_weights(torch.from_numpy(np.bincount(targets[targets >= 0], minlength=num_classes))).to(device)
 
 
 def _variances(attributes: np.ndarray) -> torch.Tensor:

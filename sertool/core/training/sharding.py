@@ -86,7 +86,7 @@ def _show_outputs() -> None:
     """
     from sertool.core.audio.spectra import Statistics
     from sertool.core.models.encoder import EncoderOutput
-    from sertool.core.models.shared import SharedOutput
+    from sertool.core.models.output import SharedOutput
 
     for kind in (Statistics, EncoderOutput, SharedOutput):
         _pytree.register_dataclass(kind)

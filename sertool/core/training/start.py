@@ -9,10 +9,19 @@ from sertool.core.corpus.noise import file_digest
 from sertool.core.errors import InputError
 from sertool.core.models.adaptation import merge_adaptation
 from sertool.core.models.base import commit, encoder_digest, is_trained_here, load_plain
-from sertool.core.models.config import AdaptConfig, BaseConfig, EmotionConfig, EnhancementConfig, SharedConfig
+from sertool.core.models.config import (
+    AdaptConfig,
+    BaseConfig,
+    EmotionConfig,
+    EnhancementConfig,
+    MaskedConfig,
+    SharedConfig,
+    UtteranceTask,
+)
 from sertool.core.models.encoder import Encoder
 from sertool.core.models.shared import SharedModel
 from sertool.core.models.storage import WEIGHTS_NAME
+from sertool.core.training.pretext_settings import MASKED, UTTERANCE_TASKS
 from sertool.core.training.recipe import NEW_ENCODERS, Recipe
 from sertool.core.training.run import Run, open_run
 from sertool.core.training.schedule import LAYERS
@@ -102,7 +111,15 @@ def model_config(recipe: Recipe, categories: tuple[str, ...], start: Start) -> S
     if "enhancement" in recipe.tasks:
         sizes = recipe.enhancement
         enhancement = EnhancementConfig(projection=sizes.projection, hidden=sizes.hidden)
-    settings = recipe.encoder
+    settings, pretext = recipe.encoder, recipe.pretext
+    utterance_tasks = [
+        UtteranceTask(name=task, classes=UTTERANCE_TASKS[task], hidden=pretext.hidden, dropout=pretext.dropout)
+        for task in recipe.pretext_tasks
+        if task in UTTERANCE_TASKS
+    ]
+    masked = None
+    if MASKED in recipe.pretext_tasks:
+        masked = MaskedConfig(clusters=pretext.masked.clusters, projection=pretext.masked.projection)
     new = settings.log_mel if settings.name == "log-mel" else settings.compact
     encoder = start.encoder.config if start.encoder else new
     if settings.dropout is not None and "dropout" in type(encoder).model_fields:
@@ -115,6 +132,8 @@ def model_config(recipe: Recipe, categories: tuple[str, ...], start: Start) -> S
             layer_sum=recipe.layer_sum,
             emotion=emotion,
             enhancement=enhancement,
+            pretext=tuple(utterance_tasks),
+            masked=masked,
         )
     except pydantic.ValidationError as error:
         reason = error.errors()[0]["msg"].removeprefix("Value error, ")

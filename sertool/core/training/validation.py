@@ -12,9 +12,12 @@ from sertool.core.audio.spectra import NUM_BINS
 from sertool.core.corpus.batches import Augmentation, Pick, UtteranceDataset, load_batches, plan_by_length
 from sertool.core.errors import InputError
 from sertool.core.metrics.emotion import category_scores, ccc
-from sertool.core.models.shared import SharedModel, spectrum_mask
+from sertool.core.models.output import spectrum_mask
+from sertool.core.models.shared import SharedModel
 from sertool.core.training.inputs import Inputs
 from sertool.core.training.losses import kl_divergence, l1_sum
+from sertool.core.training.objective import Objective
+from sertool.core.training.pretext_scores import PretextScores
 from sertool.core.training.recipe import Recipe
 
 BATCH_S = 120.0
@@ -24,7 +27,13 @@ BATCH_S = 120.0
 # Not inference_mode: what sharded weights are gathered into there could not be trained with afterwards.
 @torch.no_grad()
 def validate(
-    model: SharedModel, inputs: Inputs, recipe: Recipe, accelerator: Accelerator, *, between: Callable[[], None]
+    model: SharedModel,
+    inputs: Inputs,
+    recipe: Recipe,
+    accelerator: Accelerator,
+    objective: Objective,
+    *,
+    between: Callable[[], None],
 ) -> dict[str, float]:
     """Score a model on every dev utterance at every dev SNR.
 
@@ -33,13 +42,15 @@ def validate(
         inputs: the dev split and its noise.
         recipe: of the run.
         accelerator: splits the batches over the processes; all of them run the model equally often.
+        objective: of the run, by whose losses pre-training tasks are judged.
         between: called before each batch, equally often in all processes; may raise to end early.
 
     Returns:
         By name: `f1_macro` and `ua` over all SNRs pooled; `ccc_<attribute>`, `ccc_<attribute>_derived` where it is
         derived from the category, `_partly_derived` where some are; `l1` per bin; `vote_kl`, the mean
         divergence from the annotators' votes in nats, where these are learned; and `score`, by which the best epoch is
-        chosen (higher is better): the mean of F1-macro and the CCCs there are, or else minus vote_kl, or else minus L1.
+        chosen (higher is better): the mean of F1-macro and the CCCs there are, or else minus vote_kl, or else minus L1;
+        with pre-training tasks, whose scores are those of `PretextScores`, minus the weighted sum of all losses.
     """
     model.eval()
     dataset = UtteranceDataset(inputs.dev, inputs.dev_mixer, Augmentation(), recipe.seed)
@@ -48,13 +59,17 @@ def validate(
     mine, along = own_batches(plan, accelerator)
     rows: list[tuple] = []
     total = torch.zeros(2, dtype=torch.float64)
+    pretext = PretextScores(objective, model.config) if objective.pretrains else None
     for number, batch in enumerate(load_batches(dataset, mine + along, workers=recipe.data.workers)):
         between()
         batch = batch.to(accelerator.device)
         with accelerator.autocast():
-            output = model(batch.noisy, batch.lengths)
+            output = model(batch.noisy, batch.lengths) if model.config.heads else None
+            masked = model(batch.noisy, batch.lengths, **hidden) if (hidden := objective.hidden_frames(batch)) else None
         if number >= len(mine):
             continue
+        if pretext:
+            pretext.add(output, masked, batch)
         if model.emotion_head:
             rows += _predictions(output, batch)
         if model.enhancement_head:
@@ -62,10 +77,20 @@ def validate(
             mask = spectrum_mask(output)
             error = l1_sum(output.enhanced_log_spectrum, target, mask)
             total += torch.tensor([error.item(), mask.sum().item() * NUM_BINS], dtype=torch.float64)
+    tasks = pretext and pretext.totals()
     if accelerator.num_processes > 1:
         rows = gather_object(rows)
         total = accelerator.reduce(total.to(accelerator.device), "sum").cpu()
-    return _scores(model, rows, total, inputs.dev_attributes)
+        tasks = pretext and accelerator.reduce(tasks.to(accelerator.device), "sum").cpu()
+    scores = _scores(model, rows, total, inputs.dev_attributes)
+    if pretext:
+        told, loss = pretext.scores(tasks)
+        if model.enhancement_head:
+            loss = (loss or 0.0) + objective.enhancement_weight * scores["l1"]
+        scores |= told | ({} if loss is None else {"score": -loss})
+    if "score" not in scores:
+        raise InputError("no score can be had on the dev split; expected labels in it: label it, or split anew")
+    return scores
 
 
 def batches_by_length(durations_s: np.ndarray) -> list[np.ndarray]:
@@ -120,10 +145,8 @@ def _scores(model: SharedModel, rows: list[tuple], total: torch.Tensor, attribut
         scores["vote_kl"] = float(np.mean(divergences))
     if model.enhancement_head:
         scores["l1"] = float(total[0] / total[1])
-    if not chosen_by and not divergences and not model.enhancement_head:
-        raise InputError("no score can be had on the dev split; expected labels in it: label it, or split anew")
     if chosen_by:
         scores["score"] = float(np.mean(chosen_by))
-    else:
+    elif divergences or model.enhancement_head:
         scores["score"] = -scores.get("vote_kl", scores.get("l1"))
     return scores

@@ -91,25 +91,27 @@ def test_samples_do_not_depend_on_workers(dataset, workers):
 
 def test_passes_hear_other_noise_and_a_named_snr_is_kept(dataset):
     data = dataset()
-    first, again, second = (data[Pick(0, epoch)][1] for epoch in (0, 0, 1))
+    first, again, second = (data[Pick(0, epoch)].noisy for epoch in (0, 0, 1))
     assert np.array_equal(first, again) and not np.array_equal(first, second)
-    _, noisy, clean, _ = data[Pick(0, 0, 12.0)]
+    example = data[Pick(0, 0, 12.0)]
+    noisy, clean = example.noisy, example.clean
     assert measure_snr(noisy, clean) == pytest.approx(12.0, abs=0.01)
-    _, noisy, clean, _ = data[Pick(0, 0, float("nan"))]
+    example = data[Pick(0, 0, float("nan"))]
+    noisy, clean = example.noisy, example.clean
     assert np.array_equal(noisy, clean)
 
 
 def test_long_utterances_are_cut_and_speed_changes_length(dataset):
-    _, noisy, clean, _ = dataset(max_s=0.5)[Pick(0, 0)]
-    assert len(noisy) == len(clean) == 8000
+    example = dataset(max_s=0.5)[Pick(0, 0)]
+    assert len(example.noisy) == len(example.clean) == 8000
     whole = read_audio(dataset().utterances.paths[0])
-    lengths = {len(dataset(speed_change=0.1)[Pick(0, epoch)][2]) for epoch in range(20)}
+    lengths = {len(dataset(speed_change=0.1)[Pick(0, epoch)].clean) for epoch in range(20)}
     assert len(lengths) > 5 and all(0.89 < length / len(whole) < 1.12 for length in lengths)
 
 
 def test_a_share_stays_clean(dataset):
     data = dataset(clean_share=0.3)
-    clean = [np.array_equal(data[Pick(2, epoch)][1], data[Pick(2, epoch)][2]) for epoch in range(200)]
+    clean = [np.array_equal(data[Pick(2, epoch)].noisy, data[Pick(2, epoch)].clean) for epoch in range(200)]
     assert 0.2 < np.mean(clean) < 0.4
 
 

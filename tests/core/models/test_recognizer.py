@@ -15,8 +15,9 @@ from sertool.core.audio.files import resample
 from sertool.core.audio.spectra import standardise, utterance_statistics
 from sertool.core.errors import InputError
 from sertool.core.models.config import CompactConfig, EmotionConfig, EnhancementConfig, SharedConfig
+from sertool.core.models.output import EnhancedSpeech
 from sertool.core.models.recognizer import Recognizer
-from sertool.core.models.shared import EnhancedSpeech, SharedModel
+from sertool.core.models.shared import SharedModel
 from sertool.core.models.upper_band import UpperBand
 
 ENCODER = CompactConfig(mels=16, dim=16, layers=1, kernel=3)

@@ -7,7 +7,8 @@ import torch
 
 from sertool.core.errors import InputError
 from sertool.core.models.config import CompactConfig, EmotionConfig, EnhancementConfig, SharedConfig
-from sertool.core.models.shared import Crop, SharedModel
+from sertool.core.models.output import Crop
+from sertool.core.models.shared import SharedModel
 
 LENGTHS = [16000, 7777, 4321, 150, 1]
 

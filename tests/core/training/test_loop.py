@@ -241,8 +241,8 @@ def test_mixtures_on_disk_are_learned_from_as_pairs(corpus, tmp_path):
         read_inputs(recipe_for(corpus, **changes))
     recipe = recipe_for(corpus, **changes, noise={"source": None})
     inputs = read_inputs(recipe)
-    _, noisy, clean, _ = UtteranceDataset(inputs.train, None, Augmentation(), 0)[Pick(0, 0)]
-    assert measure_snr(noisy, clean) == pytest.approx(5, abs=0.01)
+    example = UtteranceDataset(inputs.train, None, Augmentation(), 0)[Pick(0, 0)]
+    assert measure_snr(example.noisy, example.clean) == pytest.approx(5, abs=0.01)
     assert inputs.noise_kinds == ("hiss",)
     # The speech they were made of counts as heard, though its samples were rounded and perhaps scaled.
     assert {audio_digest(path) for path in speech.paths()} <= inputs.seen_audio

@@ -115,10 +115,11 @@ def test_training_examples_are_mixed_in_rooms_and_stay_pairs(corpus, room_folder
     inputs = read_inputs(_recipe(corpus, source=str(corpus / "noise"), **settings))
     dataset = UtteranceDataset(inputs.train, inputs.train_mixer, Augmentation(), 3)
     for index in range(4):
-        _, noisy, clean, _ = dataset[Pick(index, 1)]
+        example = dataset[Pick(index, 1)]
+        noisy, clean = example.noisy, example.clean
         assert len(noisy) == len(clean) == 8000
         again = dataset[Pick(index, 1)]
-        assert noisy.tobytes() == again[1].tobytes() and clean.tobytes() == again[2].tobytes()
+        assert noisy.tobytes() == again.noisy.tobytes() and clean.tobytes() == again.clean.tobytes()
         assert measure_snr(noisy, clean) < 4.5  # the reference is quieter than the reverberant speech
 
 

@@ -41,6 +41,9 @@ def batch():
         attributes=torch.zeros(3, 0),
         vote_shares=torch.tensor([[0.9, 0.1], [0.25, 0.75], [0.5, 0.5]]),
         crop_position=torch.tensor([0.0, 0.5, 1.0]),
+        targets=torch.zeros(3, 0, dtype=torch.long),
+        frame_labels=torch.zeros(3, 0, dtype=torch.long),
+        hidden_frames=torch.zeros(3, 0, dtype=torch.bool),
     )
 
 

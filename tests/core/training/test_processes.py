@@ -24,7 +24,7 @@ from sertool.core.training import validation
 from sertool.core.training.inputs import read_inputs
 from sertool.core.training.processes import check_launcher, own_parts
 from sertool.core.training.recipe import read_recipe
-from sertool.core.training.setup import make_accelerator
+from sertool.core.training.setup import make_accelerator, make_objective
 
 RATE = 16000
 SHARDED = ("--set", "optimisation.sharding=fsdp")
@@ -206,7 +206,8 @@ def test_each_dev_utterance_counts_once_and_all_run_equally_often(corpus, monkey
     torch.manual_seed(0)
     model = SharedModel(inputs.config)
     monkeypatch.setattr(validation, "BATCH_S", 1.0)
-    expected = validation.validate(model, inputs, recipe, make_accelerator(recipe), between=lambda: None)
+    objective = make_objective(recipe, inputs, torch.device("cpu"))
+    expected = validation.validate(model, inputs, recipe, make_accelerator(recipe), objective, between=lambda: None)
     gathered, runs_of_each, totals = [], [], []
     monkeypatch.setattr(validation, "gather_object", lambda rows: gathered.extend(rows) or gathered)
     for rank in range(processes):
@@ -219,7 +220,7 @@ def test_each_dev_utterance_counts_once_and_all_run_equally_often(corpus, monkey
             reduce=lambda total, how: totals.append(total) or sum(totals),
         )
         hook = model.encoder.register_forward_hook(lambda *_, calls=calls: calls.append(None))
-        scores = validation.validate(model, inputs, recipe, accelerator, between=lambda: None)
+        scores = validation.validate(model, inputs, recipe, accelerator, objective, between=lambda: None)
         hook.remove()
         runs_of_each.append(len(calls))
     if processes == 1:

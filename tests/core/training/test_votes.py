@@ -17,7 +17,7 @@ from sertool.core.errors import InputError
 from sertool.core.training.inputs import read_inputs
 from sertool.core.training.loop import train_run
 from sertool.core.training.recipe import make_recipe
-from sertool.core.training.setup import build_model, make_accelerator
+from sertool.core.training.setup import build_model, make_accelerator, make_objective
 from sertool.core.training.validation import validate
 from sertool.core.training.votes import share_dropped, vote_shares, voted_categories
 
@@ -113,7 +113,9 @@ def test_without_labels_the_epoch_is_chosen_by_the_votes(corpus, tmp_path):
     recipe = recipe_for(tmp_path, "kl-divergence")
     inputs, accelerator = read_inputs(recipe), make_accelerator(recipe)
     model = build_model(recipe, inputs)
-    scores = validate(model, inputs, recipe, accelerator, between=lambda: None)
+    scores = validate(
+        model, inputs, recipe, accelerator, make_objective(recipe, inputs, accelerator.device), between=lambda: None
+    )
     assert "f1_macro" not in scores and scores["score"] == -scores["vote_kl"]
     shares = torch.from_numpy(inputs.dev.vote_shares)
     expected = []
