@@ -259,6 +259,7 @@ def pretext(results: Path) -> str:
         told = [_against_majority(found, task) for task in ("energy", "action_units", "masked")]
         if any(cell != "–" for cell in told):
             lines.append(f"| {title} | {' | '.join(told)} |")
+    lines += ["", *_given_away(document), ""]
     cells = {(one["row"], one["corpus"], one["labels"]): [] for one in document["rows"]}
     for one in document["rows"]:
         cells[one["row"], one["corpus"], one["labels"]].append({c["condition"]: c for c in one["conditions"]})
@@ -275,6 +276,22 @@ def pretext(results: Path) -> str:
             ]
             lines.append(f"| {title} | {' | '.join(told)} |")
     return "\n".join([*lines, ""])
+
+
+def _given_away(document: dict) -> list[str]:
+    """Return the table of what alone predicts the targets, one median over all corpora beside each corpus's own."""
+    (both,) = [one["targets"] for one in document["pre_trained"] if one["row"] == "both"][:1]
+    targets = {
+        "energy, split at each corpus's median": both["energy"],
+        "energy, at one median of all": document["energy_by_one_median"],
+        "action units": both["action-units"],
+    }
+    names = ("level", "duration", "sentence", "corpus", "majority")
+    lines = [f"| target | {' | '.join(names[:-1])} | most frequent class |", f"|---|{'---|' * len(names)}"]
+    for title, target in targets.items():
+        told = [_short(target["alone"][name].get("accuracy")) for name in names]
+        lines.append(f"| {title} | {' | '.join(told)} |")
+    return lines
 
 
 def _against_majority(found: list[dict], task: str) -> str:

@@ -137,7 +137,7 @@ class Quantiser:
             torch.from_numpy(part).to(frames.device) for part in (self.mean, self.deviation, self.centroids)
         )
         labels, _ = assign((frames - mean) / deviation, centroids, device=frames.device)
-        return labels.numpy().astype(np.uint16)
+        return labels.cpu().numpy().astype(np.uint16)
 
 
 def _hearing(settings: Settings, workers: int, device: torch.device) -> tuple[Hearing, int | None]:

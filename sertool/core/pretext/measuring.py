@@ -180,7 +180,7 @@ def measure(
         AudioError: a file cannot be read.
     """
     items = list(zip(paths, durations_s, faces, strict=True))
-    workers = min(default_workers(), 1 + len(items) // 500)
+    workers = min(default_workers(), 1 + len(items) // 2000)
     measured = []
     with closing(map_tasks(work, items, workers=workers, describe=lambda item: item[0])) as outcomes:
         for outcome in outcomes:

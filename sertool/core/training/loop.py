@@ -37,6 +37,7 @@ from sertool.core.training.setup import (
     make_accelerator,
     make_objective,
     make_optimizer,
+    rate_factor,
     standardise_pooling,
 )
 from sertool.core.training.sharding import shard, unsynchronised, whole
@@ -335,10 +336,8 @@ class Training:
     def _set_rates(self) -> None:
         """Warm up within the stage, decay over the run, and slow down as the curriculum's bins come in."""
         settings, done = self.recipe.optimisation, self.counters["updates"]
-        factor = min(1.0, (done - self.stage_start + 1) / (settings.warmup_updates + 1))
+        factor = rate_factor(settings, done, stage_start=self.stage_start, total=self.update_starts[-1])
         factor *= self.pacing.rate(self.counters["epochs"])
-        if settings.decay == "cosine":
-            factor *= 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done / self.update_starts[-1]))
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_rate"] * factor
 

@@ -1,5 +1,6 @@
 """What a training starts with: model, optimizer, objective and device, each from the recipe."""
 
+import math
 from contextlib import nullcontext
 
 import numpy as np
@@ -17,7 +18,7 @@ from sertool.core.training.inputs import Inputs
 from sertool.core.training.losses import class_weights
 from sertool.core.training.objective import Objective, UtteranceLoss
 from sertool.core.training.processes import check_launcher
-from sertool.core.training.recipe import Recipe
+from sertool.core.training.recipe import Optimisation, Recipe
 from sertool.core.training.schedule import Stage, freeze_for
 
 POOLING_UTTERANCES = 256
@@ -93,6 +94,21 @@ def make_optimizer(model: SharedModel, stage: Stage, recipe: Recipe) -> torch.op
         ):
             groups.append({"params": chosen, "lr": rate, "base_rate": rate, "weight_decay": decay})
     return torch.optim.AdamW(groups)
+
+
+def rate_factor(settings: Optimisation, done: int, *, stage_start: int, total: int) -> float:
+    """Return what multiplies the learning rates: it rises at the beginning of a stage, and falls over the run.
+
+    Args:
+        settings: of the recipe.
+        done: updates so far.
+        stage_start: of them, those before this stage.
+        total: updates of the whole run.
+    """
+    factor = min(1.0, (done - stage_start + 1) / (settings.warmup_updates + 1))
+    if settings.decay == "cosine":
+        factor *= 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done / total))
+    return factor
 
 
 def make_objective(recipe: Recipe, inputs: Inputs, device: torch.device) -> Objective:

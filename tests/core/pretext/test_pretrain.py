@@ -232,6 +232,18 @@ def test_an_ssl_encoder_learns_by_low_rank_updates(talking, tmp_path):
     assert run.seen_audio <= second.seen_audio
 
 
+@pytest.mark.gpu
+def test_all_tasks_on_cuda_with_clusters_of_hidden_states(finished, talking, tmp_path):
+    masked = {"clusters": 4, "projection": 8, "features": str(finished[0].folder)}
+    recipe = recipe_for(talking, ALL, device="cuda", pretext={"hidden": 8, "masked": masked})
+    # What is said of faces goes with the rest of the section.
+    recipe = recipe.model_copy(
+        update={"pretext": recipe.pretext.model_copy(update={"faces": finished[1].pretext.faces})}
+    )
+    dev = pretrain_run(recipe, tmp_path / "run").record["summary"]["dev"]
+    assert {"accuracy_masked", "accuracy_action_units", "l1"} <= dev.keys()
+
+
 def test_denoising_alone_is_as_it_was():
     assert base_settings(["denoise"]) == {
         "tasks": ["enhancement"],
