@@ -26,7 +26,7 @@ from sertool.cli.train import (
     run_training,
 )
 
-TASKS = "denoise|energy|activation|activation-without-mouth|action-units|masked"
+TASKS = "denoise, energy, activation, activation-without-mouth, action-units, masked"
 
 
 def pretrain(
@@ -37,7 +37,7 @@ def pretrain(
     ] = None,
     task: Annotated[
         list[str] | None,
-        typer.Option("--task", metavar=TASKS, help="What to learn; repeatable.", show_default="denoise"),
+        typer.Option("--task", metavar="TASK", help=f"{TASKS}; repeatable.", show_default="denoise"),
     ] = None,
     faces: Annotated[
         list[str] | None,
@@ -78,6 +78,10 @@ def pretrain(
     }
     if task:
         flags["tasks"] = base_settings(task)["tasks"]
-    resolved = read_recipe(find_recipe(recipe), merge(flags, setting), base=base_settings(task or ["denoise"]))
-    folder = output or Path("runs") / "-".join(task or ["denoise"])
+    file, overrides = find_recipe(recipe), merge(flags, setting)
+    resolved = read_recipe(file, overrides, base=base_settings(task or ["denoise"]))
+    words = ["denoise" if name == "enhancement" else name for name in resolved.tasks]
+    if not task and "emotion" not in words:  # they stand in the recipe, and have defaults of their own
+        resolved = read_recipe(file, overrides, base=base_settings(words))
+    folder = output or Path("runs") / "-".join(words)
     run_training(resolved, folder, pretrain_run, overwrite=overwrite, bar=TrainingBar(as_json, "pre-training"))

@@ -147,6 +147,11 @@ def prepare_evaluation(
     chosen, excluded = with_labels(chosen, config, on_unknown=protocol.on_unknown)
     attributes = tuple(name for name in config.attributes if chosen.has(name))
     measures = tuple(protocol.measures) if config.enhances else ()
+    if not (config.categories or config.attributes or config.enhances):
+        raise InputError(
+            "this model was pre-trained and recognises nothing yet; expected one that does: train one from it with "
+            "`sertool train --encoder RUN`"
+        )
     if not (config.categories or attributes or measures):
         raise InputError(
             f"{manifest.name}: nothing to score; the model recognises no categories and does not enhance: it needs "

@@ -1,6 +1,7 @@
 """What a face and an utterance that belong together have in common: a key, taken from the names of both."""
 
 import re
+import unicodedata
 from collections.abc import Callable
 
 from sertool.core.errors import InputError
@@ -32,7 +33,7 @@ def key_rule(key: str) -> Callable[[str], str | None]:
     group = min(1, pattern.groups)
 
     def search(name: str) -> str | None:
-        match = pattern.search(name)
+        match = pattern.search(unicodedata.normalize("NFC", name))
         return match[group] or None if match else None
 
     return search
@@ -47,4 +48,4 @@ def file_stem(name: str) -> str:
 
 def _automatic_key(name: str) -> str | None:
     match = RAVDESS_NAME.fullmatch(name)
-    return match[1] if match else name or None
+    return match[1] if match else unicodedata.normalize("NFC", name) or None

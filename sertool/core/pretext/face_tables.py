@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from sertool.core.audio.files import SUFFIXES
 from sertool.core.corpus.tables import columns_found, read_table
 from sertool.core.errors import InputError
+from sertool.core.pretext.action_units import NEEDED_UNITS
 from sertool.core.pretext.face_error import FaceError
 from sertool.core.pretext.openface import UNIT_COLUMN, UNIT_RANGES
 from sertool.core.pretext.openface_csv import delimiter_instead_of_comma, numbers_or_nan
@@ -127,10 +128,11 @@ def _check_kind(path: Path, names: Sequence[str]) -> None:
 
 
 def _units(path: Path, names: Sequence[str]) -> tuple[int, ...]:
-    """Return the units that have both an intensity and a presence."""
+    """Return the units with intensity and presence: of those that make up expressions, where there are any."""
     found = [match for name in names if (match := UNIT_COLUMN.fullmatch(name))]
     of_kind = {kind: {int(match[1]) for match in found if match[2] == kind} for kind in "rc"}
-    units = tuple(sorted(of_kind["r"] & of_kind["c"]))
+    both = of_kind["r"] & of_kind["c"]
+    units = tuple(sorted(both & set(NEEDED_UNITS) or both))
     if not units:
         raise InputError(
             f"{path}: has no action unit with both columns, but {columns_found(names)}; expected pairs such as AU12_r "

@@ -13,7 +13,8 @@ or the whole match where it has none, is the key, and a name in which it is not 
 by letter.
 
 A key is that of one face and of one utterance; a second of either is an error. A file listed in two manifests is one
-utterance; so are the mixtures that `mix-noise` made of one recording (column `clean_digest`).
+utterance; so are the mixtures that `mix-noise` made of one recording (column `clean_digest`). A file that `face_file`
+names may be the face of several rows.
 """
 
 import hashlib
@@ -35,6 +36,11 @@ FACE_FILE_REMEDY = "name each utterance's face in the manifest's column 'face_fi
 
 _Utterance = tuple[Path, str, str | None]
 """Its manifest's folder, its file there, and the digest of the recording it is a mixture of, if it is one."""
+
+
+END_BYTES = 16_384
+"""Of each file, what is read to tell whether it is the same: a few rows. OpenFace writes fixed decimals, so that other
+numbers often make files of the same size."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +115,8 @@ class FaceSources:
             InputError: a source does not exist, holds no face, or cannot be read; the expression is none.
         """
         key_rule(key)
+        if "" in map(str, names):
+            raise InputError("--faces is empty; expected a folder of OpenFace CSVs or a table of clips: name it")
         paths = dict.fromkeys(Path(os.path.abspath(name)) for name in names)
         return cls(tuple(_of_folder(path) if path.is_dir() else _of_table(path) for path in paths), key)
 
@@ -120,8 +128,8 @@ class FaceSources:
     def identity(self) -> dict[str, str]:
         """Return a digest of every source by its name, the same wherever it lies.
 
-        A table counts by its content, a folder by the names and sizes of its files: corpora of faces are too large to
-        read for this.
+        A table counts by its content, a folder by the names, sizes and last bytes of its files: corpora of faces are
+        too large to read for this.
         """
         digests: dict[str, str] = {}
         for source in self.sources:
@@ -160,13 +168,14 @@ class FaceSources:
             raise self._nothing_joined(next((key for key in keys if key), None), next(iter(of_key), None))
         notes = [f"{name}: utterances with a face: {some} of {every}" for name, (some, every) in counts.items()]
         told = {path for _, path in named}
-        if unused := sum(key not in taken and face.path not in told for key, face in of_key.items()):
-            notes.append(f"faces of no train or dev utterance: {unused}")
+        unused = [face for key, face in of_key.items() if key not in taken and face.path not in told]
+        if unused:
+            notes.append(f"faces of no train or dev utterance: {len(unused)}, such as {self._spoken(unused[0])}")
         if (nameless := keys.count(None) - len(named)) or nameless_faces:
             notes.append(f"without a key by '{self.key}': {nameless} utterances, {nameless_faces} faces")
         identity = self.identity()
         if named:
-            identity[_unused_name("face_file", identity)] = _digest_of_sizes(named)
+            identity[_unused_name("face_file", identity)] = _digest_of_ends(named)
         return JoinedFaces(faces, identity, notes)
 
     def _by_key(self, key_of: Callable[[str], str | None]) -> tuple[dict[str | None, Face], int]:
@@ -214,7 +223,7 @@ def _of_folder(folder: Path) -> FaceSource:
             f"{folder}: holds no .csv file; expected OpenFace's CSVs, one a video: name the folder they were written to"
         )
     faces = tuple(Face(folder / name, None) for name in found)
-    digest = _digest_of_sizes([(name, face.path) for name, face in zip(found, faces, strict=True)])
+    digest = _digest_of_ends([(name, face.path) for name, face in zip(found, faces, strict=True)])
     return FaceSource(folder, faces, tuple(file_stem(name) for name in found), digest, None)
 
 
@@ -224,7 +233,7 @@ def _csv_files(folder: Path) -> Iterator[str]:
     def refuse(error: OSError) -> None:
         raise InputError(f"{error.filename}: cannot be listed ({error.strerror}); expected a folder of faces: open it")
 
-    for place, _, names in os.walk(folder, onerror=refuse):
+    for place, _, names in os.walk(folder, onerror=refuse, followlinks=True):
         within = Path(place).relative_to(folder).as_posix()
         for name in names:
             if name.lower().endswith(".csv") and not name.startswith("."):
@@ -275,7 +284,16 @@ def _unused_name(name: str, digests: dict[str, str]) -> str:
     return next(candidate for candidate in candidates if candidate not in digests)
 
 
-def _digest_of_sizes(files: Sequence[tuple[str, Path]]) -> str:
-    """Return the SHA-256 of files' names and sizes, sorted by name; the size of a missing file is -1."""
-    sizes = [[name, path.stat().st_size if path.is_file() else -1] for name, path in sorted(files)]
-    return hashlib.sha256(json.dumps(sizes).encode()).hexdigest()
+def _digest_of_ends(files: Sequence[tuple[str, Path]]) -> str:
+    """Return the SHA-256 of files' names, sizes and last bytes, sorted by name; a missing file has none of these."""
+    told = [[name, *_size_and_end(path)] for name, path in sorted(files)]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+def _size_and_end(path: Path) -> tuple[int, str]:
+    if not path.is_file():
+        return -1, ""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - END_BYTES))
+        return size, hashlib.sha256(file.read()).hexdigest()

@@ -43,7 +43,8 @@ class Measured:
         unreadable_frames: of the video.
         activation_problem: why the face has no activation though that was asked for, in words to count by.
         expression_problem: likewise of its expression.
-        message: the first of these in a sentence that names the file.
+        usable_share: of the video's frames, those tracked well enough to be measured.
+        messages: of each of these problems, a sentence that names the file.
     """
 
     level_db: float
@@ -54,7 +55,8 @@ class Measured:
     unreadable_frames: int = 0
     activation_problem: str | None = None
     expression_problem: str | None = None
-    message: str | None = None
+    usable_share: float | None = None
+    messages: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -85,20 +87,26 @@ class Work:
         energy_db = energy_variation(samples)
         if face is None:
             return Measured(level_db, energy_db)
-        found, problems = {}, []
+        found: dict[str, Any] = {}
+        messages: dict[str, str] = {}
+        unreadable, shares = 0, []
         # One by one: a file without landmarks may have action units, and the other way round.
         for kind, wanted, of_face in (
             ("activation", self.needs.landmarks, self._activation),
             ("expression", self.needs.units, self._expression),
         ):
             try:
-                found |= of_face(face, duration_s) if wanted else {}
+                of_kind = of_face(face, duration_s) if wanted else {}
             except FaceError as error:
-                found[f"{kind}_problem"] = error.reason
-                problems.append(str(error))
-        unreadable = found.pop("unreadable_frames", 0)
-        message = problems[0] if problems else None
-        return Measured(level_db, energy_db, **found, unreadable_frames=unreadable, message=message)
+                of_kind = {f"{kind}_problem": error.reason}
+                messages[error.reason] = str(error)
+            unreadable = max(unreadable, of_kind.pop("unreadable_frames", 0))
+            shares += [of_kind.pop("usable_share")] if "usable_share" in of_kind else []
+            found |= of_kind
+        share = min(shares, default=None)
+        return Measured(
+            level_db, energy_db, **found, unreadable_frames=unreadable, usable_share=share, messages=messages
+        )
 
     def _activation(self, face: Face, duration_s: float) -> dict[str, Any]:
         """Return how much a face moves, by the names of `Measured`."""
@@ -117,6 +125,7 @@ class Work:
             "activation": found.whole,
             "activation_without_mouth": found.without_mouth,
             "unreadable_frames": track.unreadable_frames,
+            "usable_share": float(usable.mean()),
         }
 
     def _expression(self, face: Face, duration_s: float) -> dict[str, Any]:
@@ -136,12 +145,16 @@ class Work:
             found = expression_of_frames(track.intensity, track.units, usable, floor=settings.floor, presence=presence)
         except FaceError as error:
             raise FaceError(error.reason, f"{face.path}: {error}") from error
-        return {"expression": found.label, "unreadable_frames": track.unreadable_frames}
+        return {
+            "expression": found.label,
+            "unreadable_frames": track.unreadable_frames,
+            "usable_share": float(usable.mean()),
+        }
 
     def _track(self, path: Path, duration_s: float, *, landmarks: bool, units: bool) -> tuple[FaceTrack, np.ndarray]:
         """Return a face as long as the speech, and which of its frames can be used, bool, (F,)."""
         needs = self.needs
-        track = read_openface(path, landmarks=landmarks, units=units)
+        track = read_openface(path, landmarks=landmarks, units=units, presence=needs.action_units.presence)
         if abs(track.duration_s - duration_s) > needs.faces.max_length_difference_s:
             raise FaceError(
                 "video and audio differ in length",

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from sertool.core.corpus.tables import columns_found
+from sertool.core.pretext.action_units import NEEDED_UNITS
 from sertool.core.pretext.face_error import FaceError
 from sertool.core.pretext.openface_csv import delimiter_instead_of_comma, read_header, read_numbers
 
@@ -66,7 +67,7 @@ class FaceTrack:
     unreadable_frames: int
 
 
-def read_openface(path: Path | str, *, landmarks: bool, units: bool) -> FaceTrack:
+def read_openface(path: Path | str, *, landmarks: bool, units: bool, presence: bool = True) -> FaceTrack:
     """Read one face from an OpenFace 2 CSV; only the columns asked for are parsed.
 
     Args:
@@ -86,7 +87,8 @@ def read_openface(path: Path | str, *, landmarks: bool, units: bool) -> FaceTrac
     if landmarks:
         _check_landmarks(path, header)
         names += LANDMARK_COLUMNS
-    names += [name for unit in unit_numbers for kind in "rc" if (name := f"AU{unit:02d}_{kind}") in header]
+    kinds = "rc" if presence else "r"
+    names += [name for unit in unit_numbers for kind in kinds if (name := f"AU{unit:02d}_{kind}") in header]
     _check_once(path, header, names)
     places = [header.index(name) for name in names]
     values, ragged = read_numbers(path, places, width=len(header), lines=lines)  # (rows, names)
@@ -110,7 +112,7 @@ def read_openface(path: Path | str, *, landmarks: bool, units: bool) -> FaceTrac
         landmarks=_points(column, chosen) if landmarks else None,
         units=unit_numbers,
         intensity=_of_units(column, "r", unit_numbers, chosen) if units else None,
-        presence=_of_units(column, "c", unit_numbers, chosen) if units else None,
+        presence=_of_units(column, "c", unit_numbers, chosen) if units and presence else None,
         duration_s=duration_s,
         unreadable_frames=ragged + int((~placed).sum()) + int((chosen & claimed & ~tracked).sum()),
     )
@@ -149,7 +151,7 @@ def _check_landmarks(path: Path, header: Sequence[str]) -> None:
 
 
 def _units(path: Path, header: Sequence[str]) -> tuple[int, ...]:
-    """Return the action units that have an intensity."""
+    """Return the action units that have an intensity: of those that make up expressions, where there are any."""
     units = {int(match[1]) for name in header if (match := UNIT_COLUMN.fullmatch(name)) and match[2] == "r"}
     if not units:
         raise FaceError(
@@ -157,7 +159,7 @@ def _units(path: Path, header: Sequence[str]) -> tuple[int, ...]:
             f"{path}: has no intensity of an action unit; expected columns AU01_r … AU45_r: extract the face again "
             "with OpenFace's FeatureExtraction -aus",
         )
-    return tuple(sorted(units))
+    return tuple(sorted(units & set(NEEDED_UNITS) or units))
 
 
 def _check_once(path: Path, header: Sequence[str], names: Sequence[str]) -> None:
@@ -222,6 +224,12 @@ def _check_tracked(
 def _duration_s(path: Path, timestamps_s: np.ndarray) -> float:
     """Return how long the video is: last time minus first, and the median interval for the last frame."""
     times = np.unique(timestamps_s)
+    if len(times) == 1 and len(timestamps_s) > 1:
+        raise FaceError(
+            "time stands still",
+            f"{path}: all {len(timestamps_s)} frames are at {times[0]:g} s; expected a video: extract the face "
+            "from the video rather than from images",
+        )
     if len(times) < 2:
         raise FaceError(
             "a single frame", f"{path}: holds a single frame; expected a video: extract the face from the whole of it"

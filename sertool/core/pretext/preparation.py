@@ -64,7 +64,6 @@ class PretextPreparation:
         recipe, tasks = self.recipe, self.recipe.pretext_tasks
         splits = dict(zip(("train", "dev"), read_splits(recipe, []), strict=True))
         utterances = {"train": inputs.train, "dev": inputs.dev}
-        self.spoken = {name: Spoken.of(parts, utterances[name].durations_s) for name, parts in splits.items()}
         self.faces = {name: [None] * len(one) for name, one in utterances.items()}
         identity, notes, seen = dict(inputs.identity), list(inputs.notes), set(inputs.seen_audio)
         wanting = [task for task in FACE_TASKS if task in tasks]
@@ -82,10 +81,19 @@ class PretextPreparation:
                     "add --faces, or a column face_file to the manifest"
                 )
             self.sources = FaceSources.read(named, recipe.pretext.faces.key)
+            by_table = all(source.table is not None for source in self.sources.sources)
+            if by_table and wanting != ["action-units"] and not any(part.has("face_file") for part in parts):
+                raise InputError(
+                    f"the task '{wanting[0]}' is measured on landmarks, and tables of clips have none; expected "
+                    "OpenFace files: name their folder with --faces, or leave the task out"
+                )
             joined, count = self.sources.join(parts), len(inputs.train)
             self.faces = {"train": joined.faces[:count], "dev": joined.faces[count:]}
             identity |= joined.identity
             notes += joined.notes
+        self.spoken = {
+            name: Spoken.of(parts, utterances[name].durations_s, self.faces[name]) for name, parts in splits.items()
+        }
         if MASKED in tasks:
             if recipe.data.speed_change:
                 raise InputError(
@@ -96,6 +104,9 @@ class PretextPreparation:
             if name != "mfcc":
                 digest, heard = _about_features(name, recipe.pretext.masked.revision)
                 identity["pretext.masked.features"] = digest
+                if not is_trained_here(name):
+                    unknown = "what this encoder has heard is not known; test speech may have been among it"
+                    notes.append(f"{name}: {unknown}")
                 seen |= heard
         return dataclasses.replace(inputs, identity=identity, notes=tuple(notes), seen_audio=frozenset(seen))
 
@@ -117,6 +128,7 @@ class PretextPreparation:
             sizes = {name: len(one) for name, one in utterances.items()}
             table, _ = read_targets(run.folder, sizes)
             handed = {name: self._with_targets(one, table, name, cache) for name, one in utterances.items()}
+        self.spoken, self.faces, self.sources = {}, {}, None  # a million utterances' worth, wanted no more
         return dataclasses.replace(inputs, **handed)
 
     def _make_targets(
@@ -158,7 +170,8 @@ class PretextPreparation:
         """Return what the clusters of frames are like, whose labels are written where they are not there yet."""
         if MASKED not in self.recipe.pretext_tasks:
             return None
-        if stored := _stored_clusters(cache / CLUSTERS_NAME):
+        stored = _stored_clusters(cache / CLUSTERS_NAME)
+        if stored and all((cache / f"{name}.npy").is_file() for name in utterances):
             return stored
         cache.mkdir(exist_ok=True)
         clean = {

@@ -35,7 +35,7 @@ def base_settings(tasks: Sequence[str]) -> dict[str, Any]:
     for name in tasks:
         if name not in TASKS:
             raise InputError(f"--task {name}: no such pre-training; expected one of {', '.join(TASKS)}: choose one")
-    wanted = {"tasks": ["enhancement" if name == DENOISE else name for name in dict.fromkeys(tasks)]}
+    wanted = {"tasks": ["enhancement" if name == DENOISE else name for name in TASKS if name in tasks]}
     if set(tasks) == {DENOISE}:
         # Denoising knows no utterances: three seconds of each, all of which the head hears.
         crops = {"data": {"max_s": 3.0}, "enhancement": {"crop_s": None}}

@@ -4,7 +4,8 @@ Written into a run's folder once, as a table and a report that a person can open
 """
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,17 @@ import pandas as pd
 
 from sertool.core.corpus.manifest import Manifest
 from sertool.core.errors import InputError
+from sertool.core.pretext.faces import Face
 from sertool.core.pretext.measuring import Measured
 from sertool.core.pretext.shortcuts import Covariates, balance, shortcuts, told, worth_a_warning
 from sertool.core.training.pretext_settings import FACE_TASKS, UTTERANCE_TASKS
 from sertool.core.training.recipe import Recipe
 from sertool.core.training.run import REPORT_NAME, TARGETS_NAME
 from sertool.core.writing import whole_file, write_text
+
+ROUNDING = 1e-9
+"""What exceeds a median by less (dB; inter-ocular distances a second) is an error of rounding: a still face measures
+1e-15."""
 
 MEASURES = {
     "energy": "energy_db",
@@ -38,22 +44,25 @@ class Spoken:
         corpora: which corpus each is of: the place of its manifest in the recipe, and what the manifest's column
             `corpus` says, or else the manifest's name.
         sentences: what is said; None where nobody knows.
+        faces: where the face of each is; None where it has none.
     """
 
     paths: list[str]
     durations_s: np.ndarray
     corpora: list[str]
     sentences: list[str | None]
+    faces: list[str | None]
 
     @classmethod
-    def of(cls, parts: list[Manifest], durations_s: np.ndarray) -> "Spoken":
-        """Return the utterances of the recipe's manifests, in order."""
+    def of(cls, parts: list[Manifest], durations_s: np.ndarray, faces: Sequence[Face | None]) -> "Spoken":
+        """Return the utterances of the recipe's manifests, in order, with their faces."""
         paths, corpora, sentences = [], [], []
         for number, part in enumerate(parts, 1):
             paths += [str(path) for path in part.paths()] if len(part) else []
             corpora += [f"{number} {name or Path(part.name).name}" for name in _column(part, "corpus")]
             sentences += _column(part, "text")
-        return cls(paths, durations_s, corpora, sentences)
+        places = [None if face is None else str(face.path) for face in faces]
+        return cls(paths, durations_s, corpora, sentences, places)
 
 
 def _column(part: Manifest, name: str) -> list[str | None]:
@@ -75,17 +84,24 @@ def make_table(recipe: Recipe, spoken: dict[str, Spoken], measured: dict[str, li
     parts = []
     for split, one in spoken.items():
         about = {"file_name": one.paths, "split": split, "corpus": one.corpora, "sentence": one.sentences}
-        values = pd.DataFrame([asdict(each) for each in measured[split]])
-        parts.append(pd.DataFrame({**about, "duration_s": one.durations_s}).join(values.drop(columns="message")))
+        values = pd.DataFrame([vars(each) for each in measured[split]]).drop(columns="messages")
+        parts.append(pd.DataFrame({**about, "face": one.faces, "duration_s": one.durations_s}).join(values))
     table = pd.concat(parts, ignore_index=True)
     for task, measure in MEASURES.items():
         if task in recipe.pretext_tasks:
             _split_at_medians(table, task, measure, pooled=recipe.pretext.medians == "pooled")
     if "action-units" in recipe.pretext_tasks:
         table["target_action-units"] = table["expression"]
-    for task in recipe.pretext_tasks:
-        if task in UTTERANCE_TASKS:
-            _check_classes(table, task)
+    tasks = [task for task in recipe.pretext_tasks if task in UTTERANCE_TASKS]
+    examples = {reason: text for one in measured["train"] for reason, text in one.messages.items()}
+    for task in tasks:
+        _check_classes(table, task, examples)
+    dev = table[table["split"] == "dev"]
+    if set(tasks) == set(recipe.tasks) and not any(dev[f"target_{task}"].notna().any() for task in tasks):
+        raise InputError(
+            f"no dev utterance has a class of {', '.join(tasks)}; expected some, to choose the best epoch by: bring "
+            "faces of the dev split, or split anew"
+        )
     return table
 
 
@@ -99,11 +115,11 @@ def _split_at_medians(table: pd.DataFrame, task: str, measure: str, *, pooled: b
     median = table["corpus"].map(train.groupby("corpus")[measure].median()) if not pooled else np.nan
     median = pd.Series(median, index=table.index, dtype=float).fillna(train[measure].median())
     table[f"threshold_{task}"] = median
-    levels = np.where(table[measure] > median, "high", "low")
+    levels = np.where(table[measure] > median + ROUNDING, "high", "low")
     table[f"target_{task}"] = pd.Series(levels, index=table.index).where(table[measure].notna(), None)
 
 
-def _check_classes(table: pd.DataFrame, task: str) -> None:
+def _check_classes(table: pd.DataFrame, task: str, examples: dict[str, str]) -> None:
     train = table[table["split"] == "train"]
     found = train[f"target_{task}"].dropna().unique()
     if len(found) >= 2:
@@ -112,7 +128,7 @@ def _check_classes(table: pd.DataFrame, task: str) -> None:
     reasons = ""
     if task in FACE_TASKS:
         problems = train["expression_problem" if task == "action-units" else "activation_problem"].value_counts()
-        reasons = "; ".join(f"{count} faces: {reason}" for reason, count in problems.items())
+        reasons = "; ".join(f"{count} faces: {name}, such as {examples[name]}" for name, count in problems.items())
     raise InputError(
         f"the task '{task}': {said}{f' ({reasons})' if reasons else ''}; expected two classes or more to tell apart: "
         f"leave out --task {task}, or bring other {'faces' if task in FACE_TASKS else 'speech'}"
@@ -171,6 +187,11 @@ def lines(found: dict[str, Any]) -> list[str]:
     for task, about in found["tasks"].items():
         counts = ", ".join(f"{name} {count}" for name, count in about["balance"]["train"].items())
         told_lines.append(f"{task}, training utterances: {counts}")
+        silent = sum(counts["none"] for counts in about["balance"].values())
+        if task == "energy" and silent:
+            told_lines.append(f"{silent} utterances are silent or too short to have an energy variation")
+        if not sum(count for name, count in about["balance"]["dev"].items() if name != "none"):
+            told_lines.append(f"{task}: no dev utterance has a class, so that the best epoch is chosen without it")
         told_lines.append(told(task, tuple(about["classes"]), about["alone"]))
         if warning := worth_a_warning(about["alone"]):
             told_lines.append(f"{task}: {warning}")
@@ -178,7 +199,9 @@ def lines(found: dict[str, Any]) -> list[str]:
         for reason, about in faces["problems"].items():
             told_lines.append(f"{about['count']} faces: {reason}, such as {about['example']}")
         if faces["unreadable_frames"]:
-            told_lines.append(f"{faces['unreadable_frames']} frames of faces held no numbers and were left out")
+            told_lines.append(f"{faces['unreadable_frames']} frames of faces could not be read and were left out")
+        if faces["seldom_seen"]:
+            told_lines.append(f"{faces['seldom_seen']} faces were seen well in less than half of their frames")
     return told_lines
 
 
@@ -187,13 +210,14 @@ def face_report(measured: list[Measured], num_faces: int) -> dict[str, Any]:
     problems: dict[str, dict[str, Any]] = {}
     for one in measured:
         for reason in {one.activation_problem, one.expression_problem} - {None}:
-            about = problems.setdefault(reason, {"count": 0, "example": one.message})
+            about = problems.setdefault(reason, {"count": 0, "example": one.messages[reason]})
             about["count"] += 1
     return {
         "utterances": len(measured),
         "with_face": num_faces,
         "problems": problems,
         "unreadable_frames": sum(one.unreadable_frames for one in measured),
+        "seldom_seen": sum(one.usable_share is not None and one.usable_share < 0.5 for one in measured),
     }
 
 

@@ -26,6 +26,7 @@ from sertool.core.training.losses import whole_ccc_gradient
 from sertool.core.training.opening import opened_run
 from sertool.core.training.pacing import curriculum_title
 from sertool.core.training.preparation import Preparation
+from sertool.core.training.pretext_settings import MASKED
 from sertool.core.training.processes import left_alone, own_parts, together, told_once
 from sertool.core.training.recipe import Recipe
 from sertool.core.training.reporter import Reporter, Silent
@@ -74,10 +75,12 @@ def train_run(
     """
     folder = Path(folder)
     with told_once():
-        if Path(recipe.encoder.name).resolve() in (folder.resolve(), (folder / "model").resolve()):
-            raise InputError(
-                f"{folder}: is the run the encoder comes from; expected another folder: choose one with -o"
-            )
+        sources = {"encoder comes": recipe.encoder.name}
+        if MASKED in recipe.tasks:
+            sources["features come"] = recipe.pretext.masked.features
+        for what, name in sources.items():
+            if Path(name).resolve() in (folder.resolve(), (folder / "model").resolve()):
+                raise InputError(f"{folder}: is the run the {what} from; expected another folder: choose one with -o")
         if recipe.pretext_tasks and preparation is None:
             raise InputError(
                 f"the task '{recipe.pretext_tasks[0]}' needs no labels, and is for pre-training; expected emotion, "

@@ -10,6 +10,9 @@ from sertool.core.training.losses import cross_entropy_denominator, cross_entrop
 from sertool.core.training.objective import Objective, hidden_labels
 from sertool.core.training.pretext_settings import MASKED
 
+SUM = torch.float64
+"""Of what is added up over many batches: float32 would lose the later ones."""
+
 
 class PretextScores:
     """Adds up, over the batches of the dev split, what the scores of every task are made of.
@@ -22,11 +25,11 @@ class PretextScores:
     def __init__(self, objective: Objective, config: SharedConfig) -> None:
         self.objective = objective
         # Of each task: counts by true and predicted class, the summed loss, and what to divide it by.
-        self._confusion = [torch.zeros(len(task.classes), len(task.classes)) for task in config.pretext]
-        self._losses = torch.zeros(len(config.pretext), 2)
+        self._confusion = [torch.zeros(len(task.classes), len(task.classes), dtype=SUM) for task in config.pretext]
+        self._losses = torch.zeros(len(config.pretext), 2, dtype=SUM)
         # Of hidden frames: how many bear each label; how many were right; their summed loss.
-        self._labels = torch.zeros(config.masked.clusters if config.masked else 0)
-        self._frames = torch.zeros(2)
+        self._labels = torch.zeros(config.masked.clusters if config.masked else 0, dtype=SUM)
+        self._frames = torch.zeros(2, dtype=SUM)
 
     def add(self, output: SharedOutput | None, masked: SharedOutput | None, batch: Batch) -> None:
         """Add a batch as the model judged it with nothing hidden, and with frames hidden; None where no head asks."""
@@ -34,7 +37,7 @@ class PretextScores:
             logits, labels = output.pretext_logits[task.name], batch.targets[:, i]
             known = labels >= 0
             pairs = labels[known].cpu(), logits[known].argmax(1).cpu()
-            self._confusion[i].index_put_(pairs, torch.ones(len(pairs[0])), accumulate=True)
+            self._confusion[i].index_put_(pairs, torch.ones(len(pairs[0]), dtype=SUM), accumulate=True)
             self._losses[i, 0] += cross_entropy_sum(logits, labels, task.class_weights).item()
             self._losses[i, 1] += cross_entropy_denominator(labels, task.class_weights).item()
 
@@ -48,7 +51,7 @@ class PretextScores:
         self._labels += torch.bincount(labels, minlength=len(self._labels)).cpu()
         right = (logits.argmax(1) == labels).sum()
         loss = torch.nn.functional.cross_entropy(logits, labels, reduction="sum")
-        self._frames += torch.stack([right.float(), loss]).cpu()
+        self._frames += torch.stack([right.double(), loss.double()]).cpu()
 
     def totals(self) -> Tensor:
         """Return all sums as one vector, to be summed over processes."""

@@ -107,7 +107,8 @@ class Encoder(_Section):
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
     """In place of every dropout of the encoder's own; null leaves them."""
     heads: Literal["enhancement", "all"] = "enhancement"
-    """Which heads, with their layer sums, are taken over from a run, where both models have them at the same sizes."""
+    """Which heads, with their layer sums, are taken over from a run, where both models have them at the same sizes:
+    that of enhancement, or that of emotion too. Those of other pre-training tasks begin anew."""
     compact: CompactConfig = CompactConfig()
     """Sizes of a new compact encoder; a run's own sizes hold where one is taken over."""
     log_mel: LogMelConfig = LogMelConfig()

@@ -184,6 +184,8 @@ def tidy_run(run: Run) -> None:
     for file in run.model_folder.glob(".tmp??????"):  # safetensors' own
         file.unlink()
     tidy_state(run.folder / "last")
+    if run.finished:
+        remove_cache(run.folder)
 
 
 def write_seen(folder: Path, digests: frozenset[str]) -> None:

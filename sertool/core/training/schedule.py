@@ -73,7 +73,9 @@ def parts(model: SharedModel) -> dict[Part, list[nn.Parameter]]:
     encoder = dict(model.encoder.named_parameters())
     learning = {id(parameter) for name, parameter in encoder.items() if how == "full" or is_adapter(name)}
     encoder_ids = {id(parameter) for parameter in encoder.values()}
-    heads = [parameter for parameter in model.parameters() if id(parameter) not in encoder_ids]
+    # Masked prediction alone goes by the last hidden state: nothing hears the layer sum, or gives it gradients.
+    unheard = set() if model.config.heads else {id(parameter) for parameter in model.layer_sums.parameters()}
+    heads = [parameter for parameter in model.parameters() if id(parameter) not in encoder_ids | unheard]
     by_part = {part: list(_parameters(*modules)) for part, modules in model.encoder.parts().items()}
     return {"heads": heads} | {
         part: [parameter for parameter in parameters if id(parameter) in learning]

@@ -2,10 +2,11 @@
 
 import math
 from contextlib import nullcontext
+from datetime import timedelta
 
 import numpy as np
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, InitProcessGroupKwargs
 
 from sertool.core.audio.files import SAMPLE_RATE
 from sertool.core.audio.spectra import HOP
@@ -162,4 +163,7 @@ def make_accelerator(recipe: Recipe) -> Accelerator:
     precision = recipe.optimisation.precision
     if precision == "auto":
         precision = "bf16" if device.type == "cuda" else "fp32"
-    return Accelerator(cpu=device.type == "cpu", mixed_precision="bf16" if precision == "bf16" else "no")
+    # Where the first process measures or clusters a corpus the others wait, and torch gives up after minutes.
+    patience = InitProcessGroupKwargs(timeout=timedelta(days=1))
+    mixed = "bf16" if precision == "bf16" else "no"
+    return Accelerator(cpu=device.type == "cpu", mixed_precision=mixed, kwargs_handlers=[patience])

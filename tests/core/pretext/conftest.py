@@ -35,7 +35,9 @@ def talking(tmp_path_factory):
                 continue  # no face
             frames = round(seconds * 30)
             faces = np.repeat(shape[None], frames, axis=0)
-            faces[:, 48:68, 1] += (10 if lively else 1) * (np.arange(frames) % 2)[:, None]
+            step = (10 if lively else 1) * (np.arange(frames) % 2)[:, None]
+            faces[:, 48:68, 1] += step  # the mouth
+            faces[:, 17:27, 1] -= step / 2  # the brows
             units = {number: np.full(frames, 0.1) for number in (1, 2, 4, 5, 6, 7, 9, 12, 15, 20, 23, 26)}
             if lively:
                 units |= {6: np.full(frames, 3.0), 12: np.full(frames, 2.5)}

@@ -40,7 +40,7 @@ def measured(voice, face, work):
 def test_level_is_that_of_the_samples_and_silence_has_none(voice, tmp_path):
     found = measured(voice, None, Work(needs()))
     assert found.level_db == pytest.approx(20 * np.log10(0.5 / np.sqrt(2)), abs=0.01)
-    assert found.energy_db < 0.5 and found.expression is None and found.message is None
+    assert found.energy_db < 0.5 and found.expression is None and not found.messages
     soundfile.write(tmp_path / "silent.wav", np.zeros(16000), 16000)
     silent = measure([str(tmp_path / "silent.wav")], [1.0], [None], Work(needs()))[0]
     assert silent.level_db == -np.inf and silent.energy_db is None
@@ -48,7 +48,7 @@ def test_level_is_that_of_the_samples_and_silence_has_none(voice, tmp_path):
 
 def test_a_face_that_holds_still_smiling(voice, tmp_path):
     found = measured(voice, face(tmp_path / "face.csv"), Work(needs()))
-    assert found.expression == "happiness" and found.message is None
+    assert found.expression == "happiness" and not found.messages
     assert found.activation == pytest.approx(0, abs=1e-6) and found.activation_without_mouth == pytest.approx(
         0, abs=1e-6
     )
@@ -72,7 +72,8 @@ def test_a_face_that_holds_still_smiling(voice, tmp_path):
 )
 def test_a_face_that_cannot_be_used_says_why(voice, tmp_path, changes, activation, expression):
     found = measured(voice, face(tmp_path / "odd.csv", **changes), Work(needs()))
-    assert found.message.startswith(str(tmp_path / "odd.csv"))
+    assert found.messages.keys() == {activation, expression} - {None}
+    assert all(text.startswith(str(tmp_path / "odd.csv")) for text in found.messages.values())
     assert found.activation_problem == activation and found.expression_problem == expression
     assert (found.activation is None) == bool(activation) and (found.expression is None) == bool(expression)
     assert found.energy_db is not None  # the voice serves the other tasks
@@ -80,8 +81,8 @@ def test_a_face_that_cannot_be_used_says_why(voice, tmp_path, changes, activatio
 
 def test_limits_are_those_of_the_recipe(voice, tmp_path):
     long, unsure = face(tmp_path / "long.csv", frames=60), face(tmp_path / "unsure.csv", confidence=0.5)
-    assert measured(voice, long, Work(needs(faces={"max_length_difference_s": 1.1}))).message is None
-    assert measured(voice, unsure, Work(needs(faces={"min_confidence": 0.4}))).message is None
+    assert measured(voice, long, Work(needs(faces={"max_length_difference_s": 1.1}))).messages == {}
+    assert measured(voice, unsure, Work(needs(faces={"min_confidence": 0.4}))).messages == {}
     assert measured(
         voice, unsure, Work(needs(action_units={"floor": 3.0}, faces={"min_confidence": 0.4}))
     ).expression == ("neutral")
@@ -109,3 +110,17 @@ def test_audio_that_cannot_be_read_is_an_error(tmp_path):
     (tmp_path / "broken.wav").write_bytes(b"RIFF")
     with pytest.raises(AudioError):
         measure([str(tmp_path / "broken.wav")], [1.0], [None], Work(needs()))
+
+
+def test_frames_that_cannot_be_read_count_once_whatever_they_lack(voice, tmp_path):
+    shape = np.repeat(np.random.default_rng(0).uniform(100, 300, (68, 2))[None], 30, axis=0)
+    shape[:9, 3, 0] = np.nan
+    found = measured(voice, face(tmp_path / "face.csv", landmarks=shape), Work(needs()))
+    assert found.unreadable_frames == 9 and found.usable_share == pytest.approx(0.7)
+
+
+def test_columns_no_expression_is_made_of_do_not_matter(voice, tmp_path):
+    units = {unit: np.full(30, 2.0 if unit in (6, 12) else 0.1) for unit in UNITS}
+    unused = face(tmp_path / "face.csv", intensity=units | {45: np.full(30, np.nan)}, presence={6: np.full(30, np.nan)})
+    found = measured(voice, unused, Work(needs()))
+    assert found.expression == "happiness" and found.unreadable_frames == 0

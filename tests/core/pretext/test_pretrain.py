@@ -90,9 +90,10 @@ def test_targets_are_what_was_put_into_voices_and_faces(finished, talking):
     assert (table["target_activation"] == lively.map({True: "high", False: "low"}))[seen].all()
     assert (table["target_action-units"] == lively.map({True: "happiness", False: "neutral"}))[seen].all()
     assert table.loc[~seen, ["target_activation", "target_action-units"]].isna().to_numpy().all()
-    # Twenty of 68 points move, by a tenth or a hundredth of the distance between the eyes, 30 times a second.
-    expected = lively.map({True: 0.1, False: 0.01}) * 30 * 20 / 68
-    assert table["activation"][seen].to_numpy() == pytest.approx(expected[seen].to_numpy(), rel=1e-3)
+    # 30 times a second, by a tenth or a hundredth of the distance between the eyes: 20 points, and half as far 10 more.
+    step = lively.map({True: 0.1, False: 0.01})[seen] * 30
+    assert table["activation"][seen].to_numpy() == pytest.approx((step * 25 / 68).to_numpy(), rel=1e-3)
+    assert table["activation_without_mouth"][seen].to_numpy() == pytest.approx((step * 5 / 48).to_numpy(), rel=1e-3)
 
 
 @pytest.mark.parametrize("updates", [1, 3])
@@ -205,6 +206,25 @@ def test_damaged_targets_are_named(finished, tmp_path):
     (folder / "targets.parquet").write_bytes(b"PAR1")
     with pytest.raises(InputError, match=r"its targets .* are damaged"):
         pretrain_run(recipe, folder)
+
+
+def test_a_run_is_not_overwritten_by_one_that_clusters_its_hidden_states(finished, talking):
+    run, _, _ = finished
+    before = contents(run.folder)
+    recipe = recipe_for(talking, ["masked"], pretext={"masked": {"features": str(run.folder)}})
+    with pytest.raises(InputError, match="the features come from"):
+        pretrain_run(recipe, run.folder, overwrite=True)
+    assert contents(run.folder) == before
+
+
+def test_lost_labels_are_made_again(finished, tmp_path):
+    run, recipe, _ = finished
+    folder = tmp_path / "all"
+    with pytest.raises(KeyboardInterrupt):
+        pretrain_run(recipe, folder, reporter=Listening(1))
+    (folder / "cache" / "train.npy").unlink()
+    pretrain_run(recipe, folder)
+    assert contents(folder) == contents(run.folder)
 
 
 def test_an_ssl_encoder_learns_by_low_rank_updates(talking, tmp_path):

@@ -20,7 +20,7 @@ from sertool.core.training.recipe import make_recipe
 
 def spoken(corpora):
     count = len(corpora)
-    return Spoken([f"/{i}.wav" for i in range(count)], np.linspace(1, 2, count), corpora, ["a"] * count)
+    return Spoken([f"/{i}.wav" for i in range(count)], np.linspace(1, 2, count), corpora, ["a"] * count, [None] * count)
 
 
 def table_of(train, dev, tasks=("energy",), **pretext):
@@ -68,11 +68,34 @@ def test_what_never_varies_teaches_nothing():
         table_of([("1 x", 2.0)] * 4, DEV)
     with pytest.raises(InputError, match="no training utterance has a class"):
         table_of([("1 x", None)] * 4, DEV)
+    # Level tones, and still faces, differ by rounding alone.
+    with pytest.raises(InputError, match="all training utterances are low"):
+        table_of([("1 x", 2.0 + i * 1e-15) for i in range(6)], DEV)
+
+
+def test_a_dev_split_without_classes_is_named_before_training():
+    with pytest.raises(InputError, match="no dev utterance has a class of energy"):
+        table_of(TRAIN, [("1 x", None)])
+    recipe, table = table_of(TRAIN, [("1 x", None)], tasks=("energy", "enhancement"))
+    told = lines(report(recipe, table))
+    assert "energy: no dev utterance has a class, so that the best epoch is chosen without it" in told
+    assert "1 utterances are silent or too short to have an energy variation" in told
+
+
+def test_when_all_faces_fail_one_is_named():
+    recipe = make_recipe({"tasks": ["action-units"]})
+    lost = Measured(-20.0, 1.0, expression_problem="out of range", messages={"out of range": "f.csv: 'AU12_r' is 9"})
+    with pytest.raises(InputError, match=r"2 faces: out of range, such as f\.csv: 'AU12_r' is 9"):
+        make_table(
+            recipe,
+            {name: spoken(["1 x"] * 2) for name in ("train", "dev")},
+            dict.fromkeys(("train", "dev"), [lost] * 2),
+        )
 
 
 def test_faces_left_out_are_told_with_their_reason():
     measured = [
-        Measured(-20.0, 1.0, expression_problem="no frame was tracked", message="f.csv: no"),
+        Measured(-20.0, 1.0, expression_problem="no frame was tracked", messages={"no frame was tracked": "f.csv: no"}),
         Measured(-20.0, 1.0),
     ] * 3
     found = face_report(measured, 4)
