@@ -11,12 +11,13 @@ from accelerate import Accelerator
 
 from sertool.core.corpus.batches import Masking, Utterances
 from sertool.core.corpus.frame_labels import FrameLabels
+from sertool.core.corpus.manifest import Manifest
 from sertool.core.corpus.noise import file_digest
 from sertool.core.errors import InputError
 from sertool.core.models.base import is_trained_here, load_plain
 from sertool.core.models.storage import WEIGHTS_NAME
-from sertool.core.pretext.faces import Face, FaceSources
-from sertool.core.pretext.frame_clusters import cluster_frames
+from sertool.core.pretext.faces import Face, FaceSources, JoinedFaces
+from sertool.core.pretext.frame_clusters import MFCC, cluster_frames
 from sertool.core.pretext.measuring import FaceNeeds, Work, measure
 from sertool.core.pretext.targets import (
     Spoken,
@@ -61,54 +62,63 @@ class PretextPreparation:
             InputError: there are no faces where a task needs them, or faces nobody looks at; frames cannot be followed;
                 a source cannot be used.
         """
-        recipe, tasks = self.recipe, self.recipe.pretext_tasks
-        splits = dict(zip(("train", "dev"), read_splits(recipe, []), strict=True))
+        splits = dict(zip(("train", "dev"), read_splits(self.recipe, []), strict=True))
         utterances = {"train": inputs.train, "dev": inputs.dev}
-        self.faces = {name: [None] * len(one) for name, one in utterances.items()}
-        identity, notes, seen = dict(inputs.identity), list(inputs.notes), set(inputs.seen_audio)
-        wanting = [task for task in FACE_TASKS if task in tasks]
-        named = recipe.pretext.faces.sources
-        if named and not wanting:
-            raise InputError(
-                f"faces were named, and no task looks at them; expected {', '.join(FACE_TASKS[:-1])} or "
-                f"{FACE_TASKS[-1]}: add --task, or leave --faces out"
-            )
-        if wanting:
-            parts = [*splits["train"], *splits["dev"]]
-            if not named and not any(part.has("face_file") for part in parts):
-                raise InputError(
-                    f"the task '{wanting[0]}' needs faces, and none were named; expected OpenFace files or a table: "
-                    "add --faces, or a column face_file to the manifest"
-                )
-            self.sources = FaceSources.read(named, recipe.pretext.faces.key)
-            by_table = all(source.table is not None for source in self.sources.sources)
-            if by_table and wanting != ["action-units"] and not any(part.has("face_file") for part in parts):
-                raise InputError(
-                    f"the task '{wanting[0]}' is measured on landmarks, and tables of clips have none; expected "
-                    "OpenFace files: name their folder with --faces, or leave the task out"
-                )
-            joined, count = self.sources.join(parts), len(inputs.train)
-            self.faces = {"train": joined.faces[:count], "dev": joined.faces[count:]}
+        identity, notes = dict(inputs.identity), list(inputs.notes)
+        joined = self._join([*splits["train"], *splits["dev"]])
+        if joined:
             identity |= joined.identity
             notes += joined.notes
+        faces = joined.faces if joined else [None] * (len(inputs.train) + len(inputs.dev))
+        self.faces = {"train": faces[: len(inputs.train)], "dev": faces[len(inputs.train) :]}
         self.spoken = {
             name: Spoken.of(parts, utterances[name].durations_s, self.faces[name]) for name, parts in splits.items()
         }
-        if MASKED in tasks:
-            if recipe.data.speed_change:
+        seen = inputs.seen_audio | self._about_frames(identity, notes)
+        return dataclasses.replace(inputs, identity=identity, notes=tuple(notes), seen_audio=seen)
+
+    def _join(self, parts: list[Manifest]) -> JoinedFaces | None:
+        """Return the face of each utterance of all parts; None where no task looks at faces."""
+        wanting = [task for task in FACE_TASKS if task in self.recipe.tasks]
+        settings = self.recipe.pretext.faces
+        if not wanting:
+            if settings.sources:
                 raise InputError(
-                    f"data.speed_change is {recipe.data.speed_change:g}, and the task masked has a label for each "
-                    "frame as it was spoken; expected 0: leave one of them out"
+                    f"faces were named, and no task looks at them; expected {', '.join(FACE_TASKS[:-1])} or "
+                    f"{FACE_TASKS[-1]}: add --task, or leave --faces out"
                 )
-            name = recipe.pretext.masked.features
-            if name != "mfcc":
-                digest, heard = _about_features(name, recipe.pretext.masked.revision)
-                identity["pretext.masked.features"] = digest
-                if not is_trained_here(name):
-                    unknown = "what this encoder has heard is not known; test speech may have been among it"
-                    notes.append(f"{name}: {unknown}")
-                seen |= heard
-        return dataclasses.replace(inputs, identity=identity, notes=tuple(notes), seen_audio=frozenset(seen))
+            return None
+        by_row = any(part.has("face_file") for part in parts)
+        if not settings.sources and not by_row:
+            raise InputError(
+                f"the task '{wanting[0]}' needs faces, and none were named; expected OpenFace files or a table: "
+                "add --faces, or a column face_file to the manifest"
+            )
+        self.sources = FaceSources.read(settings.sources, settings.key)
+        tables_alone = len(self.sources.tables) == len(self.sources.sources) and not by_row
+        if tables_alone and wanting != ["action-units"]:
+            raise InputError(
+                f"the task '{wanting[0]}' is measured on landmarks, and tables of clips have none; expected "
+                "OpenFace files: name their folder with --faces, or leave the task out"
+            )
+        return self.sources.join(parts)
+
+    def _about_frames(self, identity: dict[str, str], notes: list[str]) -> frozenset[str]:
+        """Add what is to be known of the encoder whose hidden states are clustered; return the audio it has heard."""
+        recipe, name = self.recipe, self.recipe.pretext.masked.features
+        if MASKED not in recipe.tasks:
+            return frozenset()
+        if recipe.data.speed_change:
+            raise InputError(
+                f"data.speed_change is {recipe.data.speed_change:g}, and the task masked has a label for each "
+                "frame as it was spoken; expected 0: leave one of them out"
+            )
+        if name == MFCC:
+            return frozenset()
+        identity["pretext.masked.features"], heard = _about_features(name, recipe.pretext.masked.revision)
+        if not is_trained_here(name):
+            notes.append(f"{name}: what this encoder has heard is not known; test speech may have been among it")
+        return heard
 
     def make(self, inputs: Inputs, run: Run, accelerator: Accelerator, reporter: Reporter) -> Inputs:
         """Return inputs with targets: made by the first process, or found in the run's folder.
