@@ -20,8 +20,7 @@ from sertool.core.errors import InputError
 from sertool.core.models.base import is_trained_here, load_plain
 from sertool.core.pretext.frame_features import CepstralHearing, EncoderHearing, Hearing, announced_frames
 from sertool.core.randomness import generator_for
-
-MFCC = "mfcc"
+from sertool.core.training.pretext_settings import MFCC
 
 READ_FOR_SAMPLE = 10
 """Times as many frames are read as are sampled: enough voices, and not the whole of a large corpus."""

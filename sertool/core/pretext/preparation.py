@@ -17,7 +17,7 @@ from sertool.core.errors import InputError
 from sertool.core.models.base import is_trained_here, load_plain
 from sertool.core.models.storage import WEIGHTS_NAME
 from sertool.core.pretext.faces import Face, FaceSources, JoinedFaces
-from sertool.core.pretext.frame_clusters import MFCC, cluster_frames
+from sertool.core.pretext.frame_clusters import cluster_frames
 from sertool.core.pretext.measuring import FaceNeeds, Work, measure
 from sertool.core.pretext.targets import (
     Spoken,
@@ -30,7 +30,7 @@ from sertool.core.pretext.targets import (
     write_targets,
 )
 from sertool.core.training.inputs import Inputs
-from sertool.core.training.pretext_settings import FACE_TASKS, MASKED
+from sertool.core.training.pretext_settings import FACE_TASKS, MASKED, MFCC
 from sertool.core.training.processes import together
 from sertool.core.training.recipe import Recipe
 from sertool.core.training.reporter import Reporter

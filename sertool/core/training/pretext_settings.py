@@ -22,7 +22,7 @@ UTTERANCE_TASKS = {
 FACE_TASKS = ("activation", "activation-without-mouth", "action-units")
 """Tasks whose labels come from the speaker's face."""
 
-MASKED = "masked"
+MASKED, MFCC = "masked", "mfcc"
 PRETEXT_TASKS = (*UTTERANCE_TASKS, MASKED)
 
 
@@ -56,7 +56,7 @@ class Masked(Section):
     weight: Weight = 1.0
     clusters: Annotated[int, Field(ge=2, le=65_536)] = 100
     """K, found by k-means."""
-    features: str = "mfcc"
+    features: str = MFCC
     """What is clustered: `mfcc`, 13 coefficients with first and second differences, HuBERT's first round; or the hidden
     states of an encoder, its second: a run, or an encoder of `transformers` by name or folder."""
     revision: str | None = None
