@@ -26,9 +26,8 @@ from sertool.core.training.losses import whole_ccc_gradient
 from sertool.core.training.opening import opened_run
 from sertool.core.training.pacing import curriculum_title
 from sertool.core.training.preparation import Preparation
-from sertool.core.training.pretext_settings import MASKED, MFCC
 from sertool.core.training.processes import left_alone, own_parts, together, told_once
-from sertool.core.training.recipe import NEW_ENCODERS, Recipe
+from sertool.core.training.recipe import Recipe
 from sertool.core.training.reporter import Reporter, Silent
 from sertool.core.training.run import Run, finish_run, open_run, remove_cache
 from sertool.core.training.schedule import freeze_for
@@ -42,6 +41,7 @@ from sertool.core.training.setup import (
     standardise_pooling,
 )
 from sertool.core.training.sharding import shard, unsynchronised, whole
+from sertool.core.training.start import check_apart
 from sertool.core.training.state import load_state, read_counters, save_state
 from sertool.core.training.validation import validate
 
@@ -75,7 +75,7 @@ def train_run(
     """
     folder = Path(folder)
     with told_once():
-        _check_apart(folder, recipe)
+        check_apart(folder, recipe)
         if recipe.pretext_tasks and preparation is None:
             raise InputError(
                 f"the task '{recipe.pretext_tasks[0]}' needs no labels, and is for pre-training; expected emotion, "
@@ -94,18 +94,6 @@ def train_run(
     about, seen = about_run(recipe, inputs), inputs.seen_audio
     with opened_run(folder, recipe, inputs.identity, about, seen, accelerator, overwrite=overwrite) as run:
         return run if run.finished else _train(run, recipe, inputs, accelerator, reporter, preparation)
-
-
-def _check_apart(folder: Path, recipe: Recipe) -> None:
-    """Make sure that a run is not written over one that it learns from."""
-    sources = {}
-    if recipe.encoder.name not in NEW_ENCODERS:
-        sources["encoder comes"] = recipe.encoder.name
-    if MASKED in recipe.tasks and recipe.pretext.masked.features != MFCC:
-        sources["features come"] = recipe.pretext.masked.features
-    for what, name in sources.items():
-        if Path(name).resolve() in (folder.resolve(), (folder / "model").resolve()):
-            raise InputError(f"{folder}: is the run the {what} from; expected another folder: choose one with -o")
 
 
 def _train(

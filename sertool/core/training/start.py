@@ -21,7 +21,7 @@ from sertool.core.models.config import (
 from sertool.core.models.encoder import Encoder
 from sertool.core.models.shared import SharedModel
 from sertool.core.models.storage import WEIGHTS_NAME
-from sertool.core.training.pretext_settings import MASKED, UTTERANCE_TASKS
+from sertool.core.training.pretext_settings import MASKED, MFCC, UTTERANCE_TASKS
 from sertool.core.training.recipe import NEW_ENCODERS, Recipe
 from sertool.core.training.run import Run, open_run
 from sertool.core.training.schedule import LAYERS
@@ -52,6 +52,22 @@ class Start:
     model: SharedModel | None = None
     base: BaseConfig | None = None
     identity: str = "new"
+
+
+def check_apart(folder: Path, recipe: Recipe) -> None:
+    """Make sure that a run is not written over one that it learns from.
+
+    Raises:
+        InputError: its folder is that of the encoder's run, or of the one whose hidden states are clustered.
+    """
+    sources = {}
+    if recipe.encoder.name not in NEW_ENCODERS:
+        sources["encoder comes"] = recipe.encoder.name
+    if MASKED in recipe.tasks and recipe.pretext.masked.features != MFCC:
+        sources["features come"] = recipe.pretext.masked.features
+    for what, name in sources.items():
+        if Path(name).resolve() in (folder.resolve(), (folder / "model").resolve()):
+            raise InputError(f"{folder}: is the run the {what} from; expected another folder: choose one with -o")
 
 
 def read_start(recipe: Recipe) -> Start:
