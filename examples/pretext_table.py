@@ -161,8 +161,8 @@ def document(options: argparse.Namespace, rows: list[dict], pooled: dict) -> dic
         "command": ["python", "examples/pretext_table.py", *_command(options)],
         "versions": {name: importlib.metadata.version(name) for name in ("sertool", "torch", "scikit-learn", "numpy")},
         "seed": options.seeds if len(options.seeds) > 1 else options.seeds[0],
-        "data": "pre-training: RAVDESS train of fold 0 (with faces), nEMO train, LibriSpeech train-clean-100; "
-        "fine-tuning and test: RAVDESS fold 0; EmoDB test 03 and 08, dev 09 and 10",
+        "data": "pre-training: RAVDESS train of fold 0 (with faces), nEMO train, LibriSpeech train-clean-100, "
+        "clean but for denoising; fine-tuning and test: RAVDESS fold 0; EmoDB test 03 and 08, dev 09 and 10",
         "epochs": {f"{corpus}, {share}": epochs for (corpus, share), epochs in EPOCHS.items()},
         "pre_trained": [
             {"row": row, "seed": seed, "tasks": ROWS[row], **judged(Path(f"pretrained-{_slug(row)}-seed{seed}"))}
