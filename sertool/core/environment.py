@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 REINSTALL = 'pip install "torch==2.11.*" "torchaudio==2.11.*"'
 """The remedy for a torch and a torchaudio that do not belong together."""
 
-OPTIONAL = ("peft", "tensorboard", "pyroomacoustics")
+OPTIONAL = ("peft", "tensorboard", "pyroomacoustics", "onnxruntime")
 """Packages some commands use where they are installed; their absence is no fault."""
 
 

@@ -1,41 +1,75 @@
-"""Speech quality: PESQ-WB (ITU-T P.862.2), STOI and ESTOI (Taal 2011, Jensen 2016), SI-SDR (Le Roux 2019).
+"""Speech quality of any number of pairs: PESQ-WB, STOI, ESTOI, SI-SDR, segmental SNR, CSIG, CBAK and COVL.
 
-A measure that cannot score a pair of signals gives None and a reason, never a number: the libraries underneath raise
-errors of several kinds, or return 0 or 1e-5, for signals that are too short or silent.
+What is array arithmetic is computed for many pairs at a time on the CPU or a GPU, in float64; PESQ is computed pair by
+pair by its reference code, once, for itself and for the composite measures. What cannot be scored gives None and a
+reason, never a number, and a pair's scores do not depend on the others.
 """
 
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from pesq import BufferTooShortError, NoUtterancesError, pesq
-from pystoi import stoi
+import torch
+from torch import Tensor
 
-MEASURES = ("pesq_wb", "stoi", "si_sdr")
+from sertool.core.metrics.composite import COMPOSITES, composite
+from sertool.core.metrics.frames import count_frames, frame_values, mean_of_best_frames, mean_of_frames
+from sertool.core.metrics.log_likelihood_ratio import frame_llr
+from sertool.core.metrics.pesq_wb import PESQ_RATE, pesq_wb
+from sertool.core.metrics.segmental_snr import frame_snr_db
+from sertool.core.metrics.si_sdr import si_sdr
+from sertool.core.metrics.stoi import SEGMENT, estoi_of_bands, stoi_of_bands
+from sertool.core.metrics.third_octaves import third_octaves
+from sertool.core.metrics.unscored import (
+    FRAMES_SHORT,
+    IDENTICAL,
+    NO_SAMPLES,
+    NOT_FINITE,
+    PESQ_ALIGNMENT,
+    PESQ_LONG,
+    PESQ_NO_SPEECH,
+    PESQ_SHORT,
+    SILENT_CLEAN,
+    SILENT_ESTIMATE,
+    STOI_SHORT,
+    UNRELATED,
+    Unscored,
+    refuse_unscorable,
+)
+from sertool.core.metrics.weighted_spectral_slope import frame_wss
+
+__all__ = [
+    "FRAMES_SHORT",
+    "IDENTICAL",
+    "MEASURES",
+    "NOT_FINITE",
+    "NO_SAMPLES",
+    "PESQ_ALIGNMENT",
+    "PESQ_LONG",
+    "PESQ_NO_SPEECH",
+    "PESQ_SHORT",
+    "SILENT_CLEAN",
+    "SILENT_ESTIMATE",
+    "STOI_SHORT",
+    "UNRELATED",
+    "Unscored",
+    "pesq_wb",
+    "score_pairs",
+    "si_sdr",
+    "speech_scores",
+]
+
+MEASURES = ("pesq_wb", "stoi", "estoi", "si_sdr", "segmental_snr", *COMPOSITES)
 """What is measured unless asked otherwise."""
 
-SILENT_CLEAN = "the clean reference is silent"
-SILENT_ESTIMATE = "the signal to score is silent"
-NOT_FINITE = "the signal to score holds values that are not finite"
-NO_SAMPLES = "there are no samples"
-PESQ_SHORT = "PESQ needs at least 0.25 s"
-PESQ_LONG = "PESQ takes at most 20 s"
-PESQ_NO_SPEECH = "PESQ finds no utterance in the clean reference"
-PESQ_ALIGNMENT = "PESQ cannot align the two signals"
-STOI_SHORT = "STOI needs about 0.4 s of speech"
-IDENTICAL = "the signal equals the clean reference (SI-SDR is infinite)"
+PADDED_TO = 16_000
+"""Signals are padded to a multiple of this many samples, their own alone, and batched with others padded alike."""
 
-_IDENTICAL_DB = 140.0  # float32 samples are rounded to about -150 dB: beyond this only rounding differs
-# The reference code keeps a table of 50 spoken stretches and writes past its end: longer signals crash the
-# process (seen from 30 s). A stretch and the pause after it take 0.2 s each at least, so 20 s are safe.
-_PESQ_LONGEST_S = 20.0
-_STOI_RATE = 10_000  # Hz, the rate STOI is defined at, and its window in samples there
-_STOI_WINDOW = 256
+BATCH_SAMPLES = {"cpu": 2**18, "cuda": 2**24}
+"""Samples of references batched at most, padding included, which bounds the memory (a longer signal goes alone)."""
 
-
-class Unscored(ValueError):
-    """A pair of signals that a measure cannot score; the message is the reason."""
+Outcome = float | str
+"""A score, or the reason why there is none."""
 
 
 def speech_scores(
@@ -46,142 +80,177 @@ def speech_scores(
     seed: int = 0,
     measures: Sequence[str] = MEASURES,
 ) -> dict[str, Any]:
-    """Score a signal, noisy or enhanced, against its clean reference.
+    """Score a signal, noisy or enhanced, against its clean reference: `score_pairs` of one pair, on the CPU.
 
     Args:
         clean: the reference, shape (S,).
         estimate: the signal to score, shape (S,), aligned with the reference.
-        rate: of both, in Hz; PESQ-WB is defined at 16 kHz only.
-        seed: for ESTOI, which adds minute noise to its spectra.
-        measures: from `pesq_wb`, `stoi`, `estoi`, `si_sdr`.
+        rate: of both, in Hz.
+        seed: of no effect: no measure draws random numbers.
+        measures: from `MEASURES`.
+    """
+    return score_pairs([clean], [estimate], rate=rate, measures=measures)[0]
+
+
+def score_pairs(
+    cleans: Sequence[np.ndarray],
+    estimates: Sequence[np.ndarray],
+    *,
+    rate: int = 16_000,
+    measures: Sequence[str] = MEASURES,
+    device: str | torch.device = "cpu",
+) -> list[dict[str, Any]]:
+    """Score signals, noisy or enhanced, against their clean references.
+
+    Args:
+        cleans: the references, each of shape (S,), of any lengths.
+        estimates: the signals to score, each aligned with its reference and as long.
+        rate: of all, in Hz; PESQ-WB, and so the composite measures, are defined at 16 kHz only.
+        measures: from `MEASURES`.
+        device: where the array arithmetic runs; on the CPU too where it is `mps`, which has no float64.
 
     Returns:
-        Each measure's value: PESQ-WB from 1 to 4.64, (E)STOI up to 1, SI-SDR in dB; None where it cannot be scored;
-        and `reasons`: for each measure without a value, why.
+        For each pair: each measure's value (PESQ-WB from 1 to 4.64; STOI and ESTOI up to 1; SI-SDR and segmental SNR in
+        dB; CSIG, CBAK and COVL from 1 to 5, with PESQ-WB in them), None where it cannot be scored; and `reasons`: for
+        each measure without a value, why. A composite measure without one of its parts has that part's reason.
 
     Raises:
-        ValueError: the shapes differ, the reference holds values that are not finite, or a measure is unknown.
+        ValueError: a pair's shapes differ, a reference holds values that are not finite, a measure is unknown, or the
+            rate is none for a measure.
     """
+    _check(measures, rate)
+    if len(cleans) != len(estimates):
+        raise ValueError(f"{len(cleans)} references but {len(estimates)} signals: give one of each for every pair")
+    pairs = [_pair(clean, estimate) for clean, estimate in zip(cleans, estimates, strict=True)]
+    outcomes: list[dict[str, Outcome]] = [{} for _ in pairs]
+    scorable = []
+    for number, (pair, outcome) in enumerate(zip(pairs, outcomes, strict=True)):
+        try:
+            refuse_unscorable(*pair)
+        except Unscored as reason:
+            outcome.update(dict.fromkeys(measures, str(reason)))
+        else:
+            scorable.append(number)
+    device = torch.device("cpu" if torch.device(device).type == "mps" else device)
+    for batch in _batches(scorable, pairs, device.type):
+        found = _score_batch([pairs[number] for number in batch], rate, measures, device)
+        for number, outcome in zip(batch, found, strict=True):
+            outcomes[number] = outcome
+    return [_as_scores(outcome, measures) for outcome in outcomes]
+
+
+def _check(measures: Sequence[str], rate: int) -> None:
+    if unknown := [name for name in measures if name not in MEASURES]:
+        raise ValueError(f"unknown measures {unknown}: choose from {sorted(MEASURES)}")
+    if rate != PESQ_RATE and (needing := [name for name in measures if name in ("pesq_wb", *COMPOSITES)]):
+        raise ValueError(f"{needing} are defined at {PESQ_RATE} Hz, not {rate}: resample both signals first")
+
+
+def _pair(clean: np.ndarray, estimate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     clean, estimate = np.asarray(clean, dtype=np.float64), np.asarray(estimate, dtype=np.float64)
     if clean.shape != estimate.shape or clean.ndim != 1:
         raise ValueError(f"reference has shape {clean.shape}, the signal {estimate.shape}: both must be (S,)")
     if not np.isfinite(clean).all():
         raise ValueError("the clean reference holds values that are not finite numbers: read it again")
-    functions: dict[str, Callable[[], float]] = {
-        "pesq_wb": lambda: pesq_wb(clean, estimate, rate),
-        "stoi": lambda: short_time_intelligibility(clean, estimate, rate),
-        "estoi": lambda: short_time_intelligibility(clean, estimate, rate, extended_seed=seed),
-        "si_sdr": lambda: si_sdr(clean, estimate),
+    return clean, estimate
+
+
+def _batches(numbers: Sequence[int], pairs: Sequence[tuple[np.ndarray, np.ndarray]], kind: str) -> Iterator[list[int]]:
+    """Yield the numbers of pairs to score together: padded to the same length, not too many samples."""
+    by_length: dict[int, list[int]] = {}
+    for number in numbers:
+        by_length.setdefault(_padded(len(pairs[number][0])), []).append(number)
+    for length, alike in sorted(by_length.items()):
+        size = max(1, BATCH_SAMPLES[kind] // length)
+        yield from (alike[start : start + size] for start in range(0, len(alike), size))
+
+
+def _padded(length: int) -> int:
+    return -(-length // PADDED_TO) * PADDED_TO
+
+
+def _score_batch(
+    pairs: Sequence[tuple[np.ndarray, np.ndarray]], rate: int, measures: Sequence[str], device: torch.device
+) -> list[dict[str, Outcome]]:
+    """Score pairs that can be scored, of about the same length."""
+    lengths = torch.tensor([len(clean) for clean, _ in pairs], device=device)
+    clean, estimate = (_stack([pair[side] for pair in pairs]).to(device) for side in (0, 1))
+    columns: dict[str, list[Outcome]] = {}
+    if "si_sdr" in measures:
+        columns["si_sdr"] = [
+            {torch.inf: IDENTICAL, -torch.inf: UNRELATED}.get(value, value)
+            for value in si_sdr(clean, estimate, lengths).tolist()
+        ]
+    columns |= _intelligibility(clean, estimate, lengths, rate, measures)
+    columns |= _frame_measures(clean, estimate, lengths, rate, measures)
+    if {"pesq_wb", *COMPOSITES} & set(measures):
+        columns["pesq_wb"] = [_pesq_or_reason(*pair, rate) for pair in pairs]
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    if set(COMPOSITES) & set(measures):
+        rows = [row | _composite_or_reason(row) for row in rows]
+    return rows or [{} for _ in pairs]
+
+
+def _stack(signals: Sequence[np.ndarray]) -> Tensor:
+    """Return signals padded with zeros, float64 (N, S)."""
+    stacked = np.zeros((len(signals), _padded(len(signals[0]))))
+    for row, samples in zip(stacked, signals, strict=True):
+        row[: len(samples)] = samples
+    return torch.from_numpy(stacked)
+
+
+def _intelligibility(
+    clean: Tensor, estimate: Tensor, lengths: Tensor, rate: int, measures: Sequence[str]
+) -> dict[str, list[Outcome]]:
+    functions = {"stoi": stoi_of_bands, "estoi": estoi_of_bands}
+    if not functions.keys() & set(measures):
+        return {}
+    bands = third_octaves(clean, estimate, lengths, rate)
+    short = (bands.counts < SEGMENT).tolist()
+    return {
+        name: [STOI_SHORT if few else value for few, value in zip(short, function(bands).tolist(), strict=True)]
+        for name, function in functions.items()
+        if name in measures
     }
-    if unknown := [name for name in measures if name not in functions]:
-        raise ValueError(f"unknown measures {unknown}: choose from {sorted(functions)}")
-    scores: dict[str, Any] = {}
-    reasons: dict[str, str] = {}
-    for name in measures:
-        try:
-            scores[name] = functions[name]()
-        except Unscored as reason:
-            scores[name], reasons[name] = None, str(reason)
-    return {**scores, "reasons": reasons}
 
 
-def pesq_wb(clean: np.ndarray, estimate: np.ndarray, rate: int = 16_000) -> float:
-    """Return the wide-band PESQ of a signal, as MOS-LQO from about 1 to 4.64 (ITU-T P.862.2).
+def _frame_measures(
+    clean: Tensor, estimate: Tensor, lengths: Tensor, rate: int, measures: Sequence[str]
+) -> dict[str, list[Outcome]]:
+    """Score what is measured on frames of 30 ms: the segmental SNR, and LLR and WSS for the composite measures."""
+    functions = {}
+    if {"segmental_snr", "cbak"} & set(measures):
+        functions["segmental_snr"] = (frame_snr_db, mean_of_frames)
+    if set(COMPOSITES) & set(measures):
+        functions |= {"llr": (frame_llr, mean_of_best_frames), "wss": (frame_wss, mean_of_best_frames)}
+    if not functions:
+        return {}
+    counts = count_frames(lengths, rate)
+    values = frame_values([function for function, _ in functions.values()], clean, estimate, lengths, rate)
+    means = {
+        name: mean(found, counts).tolist() for (name, (_, mean)), found in zip(functions.items(), values, strict=True)
+    }
+    short = (counts == 0).tolist()
+    return {
+        name: [FRAMES_SHORT if few else value for few, value in zip(short, column, strict=True)]
+        for name, column in means.items()
+    }
 
-    Args:
-        clean: the reference, shape (S,).
-        estimate: the signal to score, shape (S,).
-        rate: in Hz; must be 16000.
 
-    Raises:
-        Unscored: a signal is silent, shorter than 0.25 s or longer than 20 s, or PESQ finds no speech in the reference.
-        ValueError: another rate.
-    """
-    if rate != 16_000:
-        raise ValueError(f"PESQ-WB is defined at 16000 Hz, not {rate}: resample both signals first")
-    _refuse_silence(clean, estimate)
-    if len(clean) > _PESQ_LONGEST_S * rate:
-        raise Unscored(PESQ_LONG)
+def _pesq_or_reason(clean: np.ndarray, estimate: np.ndarray, rate: int) -> Outcome:
     try:
-        return float(pesq(rate, clean, estimate, "wb"))
-    except BufferTooShortError as error:
-        raise Unscored(PESQ_SHORT) from error
-    except NoUtterancesError as error:
-        raise Unscored(PESQ_NO_SPEECH) from error
-    except ValueError as error:
-        # What pesq raises, bare, when a signal vanishes in its float32 level alignment (a NaN it cannot round).
-        raise Unscored(PESQ_ALIGNMENT) from error
+        return pesq_wb(clean, estimate, rate)
+    except Unscored as reason:
+        return str(reason)
 
 
-def short_time_intelligibility(
-    clean: np.ndarray, estimate: np.ndarray, rate: int = 16_000, *, extended_seed: int | None = None
-) -> float:
-    """Return STOI (Taal et al. 2011), or, given a seed, ESTOI (Jensen & Taal 2016).
-
-    Args:
-        clean: the reference, shape (S,).
-        estimate: the signal to score, shape (S,).
-        rate: in Hz.
-        extended_seed: ESTOI instead of STOI; pystoi draws its noise from NumPy's global generator, which is seeded
-            with this and put back as it was.
-
-    Raises:
-        Unscored: a signal is silent, or fewer than 30 frames (about 0.4 s) remain once pauses are removed.
-    """
-    _refuse_silence(clean, estimate)
-    if len(clean) * _STOI_RATE <= _STOI_WINDOW * rate:
-        raise Unscored(STOI_SHORT)  # not one frame, at which pystoi fails with an IndexError
-    generator_state = np.random.get_state()
-    try:
-        if extended_seed is not None:
-            np.random.seed(extended_seed % 2**32)
-        with warnings.catch_warnings():
-            # Its one warning announces that it is about to return 1e-5 instead of a score.
-            warnings.filterwarnings("error", message="Not enough STFT frames", category=RuntimeWarning)
-            return float(stoi(clean, estimate, rate, extended=extended_seed is not None))
-    except RuntimeWarning as warning:
-        raise Unscored(STOI_SHORT) from warning
-    finally:
-        np.random.set_state(generator_state)
+def _composite_or_reason(row: dict[str, Outcome]) -> dict[str, Outcome]:
+    parts = [row["pesq_wb"], row["llr"], row["wss"], row.get("segmental_snr", 0.0)]
+    if reasons := [part for part in parts if isinstance(part, str)]:
+        return dict.fromkeys(COMPOSITES, reasons[0])
+    return composite(*parts)
 
 
-def si_sdr(clean: np.ndarray, estimate: np.ndarray) -> float:
-    """Return the scale-invariant signal-to-distortion ratio in dB (Le Roux et al. 2019, eq. 3).
-
-    Both signals are brought to zero mean first, as the definition assumes; computed in float64.
-
-    Args:
-        clean: the reference, shape (S,).
-        estimate: the signal to score, shape (S,).
-
-    Raises:
-        Unscored: a signal is silent (or constant), or they are equal up to scale, where the ratio is infinite.
-    """
-    _refuse_silence(clean, estimate)
-    clean = np.asarray(clean, dtype=np.float64) - np.mean(clean, dtype=np.float64)
-    estimate = np.asarray(estimate, dtype=np.float64) - np.mean(estimate, dtype=np.float64)
-    target = np.dot(estimate, clean) / np.dot(clean, clean) * clean
-    target_energy = np.dot(target, target)
-    residual_energy = np.sum((estimate - target) ** 2)
-    if target_energy == 0.0:
-        raise Unscored("the signal has nothing of the clean reference (SI-SDR is minus infinity)")
-    if residual_energy <= target_energy * 10 ** (-_IDENTICAL_DB / 10):
-        raise Unscored(IDENTICAL)
-    return float(10 * np.log10(target_energy / residual_energy))
-
-
-def _refuse_silence(clean: np.ndarray, estimate: np.ndarray) -> None:
-    if clean.size == 0:
-        raise Unscored(NO_SAMPLES)
-    if not np.isfinite(estimate).all():
-        raise Unscored(NOT_FINITE)
-    if _is_silent(clean):
-        raise Unscored(SILENT_CLEAN)
-    if _is_silent(estimate):
-        raise Unscored(SILENT_ESTIMATE)
-
-
-def _is_silent(samples: np.ndarray) -> bool:
-    # Relative, so that a faint signal still is one; a constant (DC) is silence apart from rounding.
-    energy = np.sum(np.square(samples, dtype=np.float64))
-    return bool(energy == 0.0 or np.sum((samples - np.mean(samples, dtype=np.float64)) ** 2) <= 1e-12 * energy)
+def _as_scores(outcome: dict[str, Outcome], measures: Sequence[str]) -> dict[str, Any]:
+    reasons = {name: outcome[name] for name in measures if isinstance(outcome[name], str)}
+    return {name: None if name in reasons else outcome[name] for name in measures} | {"reasons": reasons}

@@ -1,4 +1,4 @@
-"""Speech scores against torchmetrics, the published values of fixed mixtures, and the signals no measure can score."""
+"""Speech scores of one pair and of many: published values, what cannot be scored, and what a pair owes to its batch."""
 
 import csv
 import warnings
@@ -6,15 +6,20 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
 from sertool.core.audio.files import read_audio
 from sertool.core.metrics import speech
-from sertool.core.metrics.speech import si_sdr, speech_scores
+from sertool.core.metrics.composite import composite
+from sertool.core.metrics.log_likelihood_ratio import log_likelihood_ratio
+from sertool.core.metrics.segmental_snr import segmental_snr
+from sertool.core.metrics.speech import score_pairs, speech_scores
+from sertool.core.metrics.weighted_spectral_slope import weighted_spectral_slope
 
 RATE = 16_000
+
+ARITHMETIC = ("stoi", "estoi", "si_sdr", "segmental_snr")
 
 
 def voice(seconds: float, seed: int = 0) -> np.ndarray:
@@ -28,6 +33,26 @@ def voice(seconds: float, seed: int = 0) -> np.ndarray:
 def with_noise(clean: np.ndarray, level: float = 0.05, seed: int = 1) -> np.ndarray:
     """The signal with white noise added."""
     return (clean + level * np.random.default_rng(seed).standard_normal(len(clean))).astype(np.float32)
+
+
+def without_reasons(scores: dict) -> dict:
+    return {name: value for name, value in scores.items() if name != "reasons"}
+
+
+def unscored_by_pesq(reason: str) -> dict[str, str]:
+    """The reasons where PESQ has no value: the composite measures have none either."""
+    return dict.fromkeys(("pesq_wb", "csig", "cbak", "covl"), reason)
+
+
+BROKEN = [
+    (np.zeros(0), np.zeros(0)),
+    (np.zeros(RATE), voice(1.0)),
+    (voice(1.0), np.ones(RATE)),
+    (voice(1.0), np.where(np.arange(RATE) == 9, np.nan, voice(1.0))),
+    (voice(0.03), with_noise(voice(0.03))),
+    (np.arange(3.0), np.array([1.0, 0.0, 2.0])),
+]
+"""Pairs that some measure or none can score."""
 
 
 def test_published_values_of_fixed_mixtures(shared_data):
@@ -46,37 +71,9 @@ def test_published_values_of_fixed_mixtures(shared_data):
 
 def test_more_noise_scores_lower_on_every_measure():
     clean = voice(2.0)
-    measures = ("pesq_wb", "stoi", "estoi", "si_sdr")
-    little = speech_scores(clean, with_noise(clean, 0.01), measures=measures)
-    much = speech_scores(clean, with_noise(clean, 0.1), measures=measures)
-    for name in measures:
+    little, much = (speech_scores(clean, with_noise(clean, level)) for level in (0.01, 0.1))
+    for name in speech.MEASURES:
         assert little[name] > much[name]
-
-
-@pytest.mark.parametrize("offset", [0.0, 0.1])
-def test_si_sdr_is_that_of_torchmetrics_with_zero_mean(offset):
-    clean = voice(1.0) + offset
-    estimate = 0.4 * with_noise(clean)
-    theirs = scale_invariant_signal_distortion_ratio(
-        torch.from_numpy(estimate).double(), torch.from_numpy(clean).double(), zero_mean=True
-    )
-    assert si_sdr(clean, estimate) == pytest.approx(theirs.item(), abs=1e-6)
-
-
-def test_si_sdr_by_hand():
-    # Orthogonal noise of a tenth of the amplitude: 20 dB exactly.
-    time = np.arange(1600) / 1600
-    clean, noise = np.sin(2 * np.pi * 5 * time), np.cos(2 * np.pi * 5 * time)
-    assert si_sdr(clean, clean + 0.1 * noise) == pytest.approx(20.0, abs=1e-9)
-
-
-@given(scale=st.floats(1e-3, 1e3), reference_scale=st.floats(1e-3, 1e3), shift=st.floats(-1, 1))
-def test_si_sdr_ignores_scale_and_offset(scale, reference_scale, shift):
-    clean = voice(0.1)
-    estimate = with_noise(clean)
-    expected = si_sdr(clean, estimate)
-    moved = scale * (estimate.astype(np.float64) + shift)
-    assert si_sdr(reference_scale * clean.astype(np.float64), moved) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -87,11 +84,15 @@ def test_si_sdr_ignores_scale_and_offset(scale, reference_scale, shift):
         (voice(1.0), np.zeros(RATE), dict.fromkeys(speech.MEASURES, speech.SILENT_ESTIMATE)),
         (voice(1.0), np.full(RATE, np.nan), dict.fromkeys(speech.MEASURES, speech.NOT_FINITE)),
         (np.zeros(0), np.zeros(0), dict.fromkeys(speech.MEASURES, speech.NO_SAMPLES)),
-        (voice(0.2), with_noise(voice(0.2)), {"pesq_wb": speech.PESQ_SHORT, "stoi": speech.STOI_SHORT}),
-        (voice(0.01), with_noise(voice(0.01)), {"pesq_wb": speech.PESQ_SHORT, "stoi": speech.STOI_SHORT}),
+        (voice(0.2), with_noise(voice(0.2)), unscored_by_pesq(speech.PESQ_SHORT) | {"stoi": speech.STOI_SHORT}),
+        (
+            voice(0.01),
+            with_noise(voice(0.01)),
+            unscored_by_pesq(speech.PESQ_SHORT) | {"stoi": speech.STOI_SHORT, "segmental_snr": speech.FRAMES_SHORT},
+        ),
         (voice(0.3), with_noise(voice(0.3)), {"stoi": speech.STOI_SHORT}),
         (voice(1.0), 0.7 * voice(1.0), {"si_sdr": speech.IDENTICAL}),
-        (voice(20.1), with_noise(voice(20.1)), {"pesq_wb": speech.PESQ_LONG}),
+        (voice(20.1), with_noise(voice(20.1)), unscored_by_pesq(speech.PESQ_LONG)),
     ],
     ids=[
         "silent-reference",
@@ -108,6 +109,8 @@ def test_si_sdr_ignores_scale_and_offset(scale, reference_scale, shift):
 )
 def test_what_cannot_be_scored_is_none_with_a_reason(clean, estimate, reasons):
     scores = speech_scores(clean, estimate)
+    if "stoi" in reasons:
+        reasons = reasons | {"estoi": reasons["stoi"]}
     assert scores["reasons"] == reasons
     for name in speech.MEASURES:
         assert (scores[name] is None) == (name in reasons)
@@ -117,7 +120,8 @@ def test_a_click_between_long_pauses_has_no_utterance_for_pesq_and_too_little_sp
     clean = np.zeros(3 * RATE, np.float32)
     clean[RATE : RATE + 2000] = voice(2000 / RATE)
     scores = speech_scores(clean, with_noise(clean, 0.001))
-    assert scores["reasons"] == {"pesq_wb": speech.PESQ_NO_SPEECH, "stoi": speech.STOI_SHORT}
+    expected = unscored_by_pesq(speech.PESQ_NO_SPEECH) | dict.fromkeys(("stoi", "estoi"), speech.STOI_SHORT)
+    assert scores["reasons"] == expected
     assert scores["si_sdr"] is not None
 
 
@@ -130,14 +134,93 @@ def test_no_warning_leaves_and_the_filters_stay():
     assert warnings.filters == before
 
 
-def test_estoi_is_seeded_and_leaves_the_global_generator_alone():
+def test_pairs_of_all_kinds_together_are_scored_as_one_by_one(awkward_pairs):
+    pairs = [*awkward_pairs.values(), *BROKEN]
+    together = score_pairs(*zip(*pairs, strict=True), measures=ARITHMETIC)
+    for pair, found in zip(pairs, together, strict=True):
+        alone = speech_scores(*pair, measures=ARITHMETIC)
+        assert found["reasons"] == alone["reasons"]
+        assert without_reasons(found) == pytest.approx(without_reasons(alone), abs=1e-9)
+    assert [list(found["reasons"].values())[:1] for found in together[len(awkward_pairs) :]] == [
+        [speech.NO_SAMPLES],
+        [speech.SILENT_CLEAN],
+        [speech.SILENT_ESTIMATE],
+        [speech.NOT_FINITE],
+        [speech.STOI_SHORT],
+        [speech.STOI_SHORT],
+    ]
+
+
+@settings(max_examples=15)
+@given(
+    lengths=st.lists(st.integers(1, 20_000), min_size=1, max_size=5),
+    levels=st.lists(st.sampled_from([0.0, 1e-5, 0.1, 3.0]), min_size=5, max_size=5),
+    holes=st.booleans(),
+    order=st.randoms(use_true_random=False),
+)
+def test_a_pair_s_scores_do_not_depend_on_its_batch(lengths, levels, holes, order):
+    pairs = []
+    for length, level in zip(lengths, levels, strict=False):
+        clean = voice(length / RATE).astype(np.float64)
+        clean[length // 3 : length // 2] *= not holes
+        pairs.append((level * clean, level * with_noise(clean)))
+    shuffled = list(range(len(pairs)))
+    order.shuffle(shuffled)
+    found = score_pairs(*zip(*(pairs[number] for number in shuffled), strict=True), measures=ARITHMETIC)
+    for number, together in zip(shuffled, found, strict=True):
+        [alone] = score_pairs(*zip(pairs[number], strict=True), measures=ARITHMETIC)
+        assert together["reasons"] == alone["reasons"]
+        assert without_reasons(together) == pytest.approx(without_reasons(alone), abs=1e-6)
+
+
+def test_small_batches_score_the_same(awkward_pairs, monkeypatch):
+    pairs = list(awkward_pairs.values())[:4]
+    expected = score_pairs(*zip(*pairs, strict=True), measures=ARITHMETIC)
+    monkeypatch.setitem(speech.BATCH_SAMPLES, "cpu", 48_000)
+    found = score_pairs(*zip(*pairs, strict=True), measures=ARITHMETIC)
+    for ours, before in zip(found, expected, strict=True):
+        assert without_reasons(ours) == pytest.approx(without_reasons(before), abs=1e-9)
+
+
+def test_pesq_is_computed_once_for_itself_and_the_composite_measures(monkeypatch):
     clean = voice(1.0)
-    np.random.seed(3)
-    expected = np.random.standard_normal(3)
-    np.random.seed(3)
-    first = speech_scores(clean, with_noise(clean), seed=5, measures=("estoi",))
-    assert np.array_equal(np.random.standard_normal(3), expected)
-    assert first == speech_scores(clean, with_noise(clean), seed=5, measures=("estoi",))
+    noisy = with_noise(clean)
+    calls = []
+    monkeypatch.setattr(speech, "pesq_wb", lambda *pair: calls.append(pair) or 2.5)
+    scores = speech_scores(clean, noisy, measures=("covl", "pesq_wb", "cbak"))
+    assert len(calls) == 1 and list(scores) == ["covl", "pesq_wb", "cbak", "reasons"]
+    one = [torch.from_numpy(samples.astype(np.float64))[None] for samples in (clean, noisy)] + [torch.tensor([RATE])]
+    llr, wss, snr = log_likelihood_ratio(*one), weighted_spectral_slope(*one), segmental_snr(*one)
+    expected = composite(2.5, llr.item(), wss.item(), snr.item())
+    assert scores["covl"] == pytest.approx(expected["covl"]) and scores["cbak"] == pytest.approx(expected["cbak"])
+    assert speech_scores(clean, noisy, measures=("csig",))["csig"] == pytest.approx(expected["csig"])
+
+
+def test_a_composite_measure_has_the_reason_of_its_part():
+    clean = voice(0.2)
+    scores = speech_scores(clean, with_noise(clean), measures=("segmental_snr", "csig"))
+    assert scores["reasons"] == {"csig": speech.PESQ_SHORT}
+    clean = voice(0.03)
+    scores = speech_scores(clean, with_noise(clean), measures=("segmental_snr", "csig"))
+    assert scores["reasons"] == {"csig": speech.PESQ_SHORT, "segmental_snr": speech.FRAMES_SHORT}
+
+
+def test_no_random_numbers_are_drawn():
+    clean = voice(1.0)
+    state = np.random.get_state()[1].copy(), torch.random.get_rng_state()
+    first = speech_scores(clean, with_noise(clean), measures=ARITHMETIC)
+    assert first == speech_scores(clean, with_noise(clean), seed=5, measures=ARITHMETIC)
+    assert np.array_equal(np.random.get_state()[1], state[0]) and torch.equal(torch.random.get_rng_state(), state[1])
+
+
+@pytest.mark.gpu
+def test_a_gpu_scores_what_the_cpu_does(awkward_pairs):
+    pairs = [*awkward_pairs.values(), *BROKEN]
+    expected = score_pairs(*zip(*pairs, strict=True), measures=(*ARITHMETIC, "csig"))
+    found = score_pairs(*zip(*pairs, strict=True), measures=(*ARITHMETIC, "csig"), device="cuda")
+    for ours, before in zip(found, expected, strict=True):
+        assert ours["reasons"] == before["reasons"]
+        assert without_reasons(ours) == pytest.approx(without_reasons(before), abs=1e-6)
 
 
 def test_misuse_is_an_error():
@@ -150,3 +233,7 @@ def test_misuse_is_an_error():
         speech_scores(np.full(RATE, np.inf), np.zeros(RATE))
     with pytest.raises(ValueError, match="unknown measures"):
         speech_scores(clean, clean, measures=("mos",))
+    with pytest.raises(ValueError, match="1 references but 2 signals"):
+        score_pairs([clean], [clean, clean])
+    assert score_pairs([], []) == []
+    assert score_pairs([clean], [clean], measures=()) == [{"reasons": {}}]
