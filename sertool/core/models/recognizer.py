@@ -90,6 +90,31 @@ class Recognizer:
             return self._predict_alike([_whole(source, mono=True)[:, 0]])[0]
         return self._predictions(*long_judgement(self.model, source, found, self._turns))[0]
 
+    def hear(self, samples: np.ndarray) -> tuple[Prediction | None, np.ndarray | None]:
+        """Return the emotion of one utterance at 16 kHz and its enhanced speech, from one pass where that is possible.
+
+        Args:
+            samples: shape (S,).
+
+        Returns:
+            What `predict` and `enhance` give; None for what the model was not trained for.
+
+        Raises:
+            InputError: as `predict`.
+        """
+        config = self.model.config
+        alone = not (config.emotion and config.enhances)
+        if alone or len(samples) > ONE_PASS or not np.any(samples) or not np.isfinite(samples).all():
+            prediction = self.predict(samples) if config.emotion else None
+            return prediction, self.enhance(samples) if config.enhances else None
+        waveform, lengths = as_batch(samples, self.device)
+        with self._turn, torch.inference_mode():
+            output = self.model(waveform, lengths)
+            speech = self.model.speech_of(output, waveform, lengths)
+        enhanced = speech.waveform[0].float().cpu().numpy()
+        self._check_finite(enhanced)
+        return self._predictions(output.category_logits, output.attributes)[0], enhanced
+
     def predict_windows(
         self, samples: np.ndarray | AudioSource, rate: int = SAMPLE_RATE, *, window_s: float = 3.0, hop_s: float = 1.0
     ) -> Iterator[TimedPrediction]:

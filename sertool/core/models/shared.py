@@ -197,7 +197,11 @@ class SharedModel(nn.Module):
         """
         if self.enhancement_head is None:
             raise ValueError("this model has no enhancement head: train it with the task 'enhancement'")
-        output = self(waveform, lengths, statistics=statistics)
+        return self.speech_of(self(waveform, lengths, statistics=statistics), waveform, lengths)
+
+    @torch.inference_mode()
+    def speech_of(self, output: SharedOutput, waveform: Tensor, lengths: Tensor) -> EnhancedSpeech:
+        """Return the enhanced speech in an output of `forward`, uncropped, of the waveforms (B, S) it was made from."""
         return self._speech(waveform, lengths, output.enhanced_log_spectrum, output.statistics)
 
     @torch.inference_mode()

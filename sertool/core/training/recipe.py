@@ -23,6 +23,7 @@ from sertool.core.training.recipe_file import known_keys as known_keys
 from sertool.core.training.recipe_file import load_yaml, make_settings, read_settings
 from sertool.core.training.recipe_file import recipe_text as recipe_text
 from sertool.core.training.schedule import SCHEDULES, Stage, with_front_end
+from sertool.core.training.stress_limits import StressLimits
 
 Positive = Annotated[float, Field(gt=0.0, le=1e9)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -225,6 +226,8 @@ class Recipe(_Section):
     pretext: Pretext = Pretext()
     curriculum: Curriculum | None = None
     """Which utterances are learned from when; all of them in every epoch where it is null."""
+    stress: StressLimits = StressLimits()
+    """What `sertool evaluate --stress` asks of the model; nothing here changes what is learned."""
     optimisation: Optimisation = Optimisation()
 
     @property
