@@ -26,6 +26,14 @@ FILES_WORTH_PROCESSES = 10
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give each test, and what it starts, a cache of scores of its own."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("SERTOOL_CACHE", str(folder))
+    return folder
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real speech and noise; tests that use it skip where it is absent."""

@@ -70,7 +70,7 @@ COMMANDS = {
     "evaluate": [
         *("evaluate", "speech/metadata.csv", "--model", "model", "--noise", "noise", "--snr", "clean", "--snr", "0"),
         *("--split", "all", "--allow-seen", "--workers", "1", "-o", "out/results.json"),
-        *("--predictions", "out/predictions.csv"),
+        *("--outcomes", "out/predictions.csv"),
     ],
 }
 """What is killed; `-ahead` with a process that reads ahead of the training, `-workers` as a user starts it."""

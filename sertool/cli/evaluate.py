@@ -1,14 +1,16 @@
 """`sertool evaluate`: how well a model hears emotion, and how much better speech sounds after it, at stated SNRs."""
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from sertool.cli import console
+from sertool.cli import evaluate_options as options
+from sertool.cli.evaluate_tables import print_json, print_tables
 from sertool.cli.mixing_options import (
     Babble,
     BabbleSplit,
@@ -28,111 +30,76 @@ if TYPE_CHECKING:
     from sertool.core.evaluation.journal import Journal
     from sertool.core.evaluation.protocol import Protocol
     from sertool.core.evaluation.results import Results
-
-ALL = "all"
-
-
-class OnUnknown(StrEnum):
-    """What to do with an utterance of a category the model does not know."""
-
-    EXCLUDE = "exclude"
-    ERROR = "error"
-
-
-Corpus = Annotated[
-    Path | None,
-    typer.Argument(help="Manifest to evaluate on, clean or noisy.", show_default="the built-in sample corpus"),
-]
-Model = Annotated[
-    str | None, typer.Option("--model", metavar="RUN", help="A run.", show_default="the newest finished run at hand")
-]
-Noise = Annotated[
-    Path | None,
-    typer.Option("--noise", help="Test noise: a folder, one subfolder a kind, or a manifest with a column 'kind'."),
-]
-Kinds = Annotated[list[str] | None, typer.Option("--kind", help="Take only this kind of noise; repeatable.")]
-Snrs = Annotated[
-    list[str] | None,
-    typer.Option("--snr", help="SNR in dB, or 'clean'; repeatable.", show_default="clean, and 0 where there is noise"),
-]
-Split = Annotated[str, typer.Option("--split", help="Split to evaluate; 'all' takes every utterance.")]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of the draws of noise.")]
-Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Processes to use.", show_default="one a core")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
-NoSpeech = Annotated[bool, typer.Option("--no-speech-metrics", help="Leave speech quality out; much faster.")]
-Estoi = Annotated[bool, typer.Option("--estoi", help="Measure ESTOI too.")]
-ByKind = Annotated[bool, typer.Option("--by-kind", help="Also score each kind of noise by itself.")]
-UnseenNoise = Annotated[
-    bool, typer.Option("--unseen-noise", help="Stop if the noise shares a kind or recording with training.")
-]
-AllowSeen = Annotated[
-    bool, typer.Option("--allow-seen", help="Go on, and say so, if the model learned from test utterances.")
-]
-Unknown = Annotated[OnUnknown, typer.Option("--on-unknown", help="Utterances of a category the model does not know.")]
-AsJson = Annotated[
-    bool, typer.Option("--json", help="JSON lines: where the scores come from, then one line a condition.")
-]
-Output = Annotated[Path | None, typer.Option("--output", "-o", help="Also write everything to this JSON file.")]
-Predictions = Annotated[
-    Path | None, typer.Option("--predictions", help="Also write one row an utterance and condition to this CSV file.")
-]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace output files that exist.")]
+    from sertool.core.training.stress_limits import StressLimits
 
 
 def evaluate(
     context: typer.Context,
-    manifest: Corpus = None,
-    model: Model = None,
-    noise: Noise = None,
-    kind: Kinds = None,
+    manifest: options.Corpus = None,
+    model: options.Model = None,
+    baseline: options.Baseline = None,
+    noise: options.Noise = None,
+    kind: options.Kinds = None,
     babble: Babble = None,
     babble_split: BabbleSplit = None,
     talkers: Talkers = None,
-    snr: Snrs = None,
+    snr: options.Snrs = None,
     speech_level: SpeechLevel = LevelChoice.UTTERANCE,
     rir: Rir = None,
     clean_reference: CleanReference = None,
-    split: Split = "test",
-    seed: Seed = 0,
-    workers: Workers = None,
-    device: Device = "cpu",
-    no_speech_metrics: NoSpeech = False,
-    estoi: Estoi = False,
-    by_kind: ByKind = False,
-    unseen_noise: UnseenNoise = False,
-    allow_seen: AllowSeen = False,
-    on_unknown: Unknown = OnUnknown.EXCLUDE,
-    as_json: AsJson = False,
-    output: Output = None,
-    predictions: Predictions = None,
-    overwrite: Overwrite = False,
+    mixtures: options.Mixtures = None,
+    predictions: options.Predictions = None,
+    enhancer: options.EnhancerText = None,
+    split: options.Split = "test",
+    seed: options.Seed = 0,
+    workers: options.Workers = None,
+    device: options.Device = "cpu",
+    no_speech_metrics: options.NoSpeech = False,
+    dnsmos: options.DnsmosPath = None,
+    stress: options.StressTests = False,
+    recipe: options.RecipePath = None,
+    by_kind: options.ByKind = False,
+    unseen_noise: options.UnseenNoise = False,
+    allow_seen: options.AllowSeen = False,
+    on_unknown: options.Unknown = options.OnUnknown.EXCLUDE,
+    as_json: options.AsJson = False,
+    output: options.Output = None,
+    outcomes: options.Outcomes = None,
+    report: options.ReportFile = None,
+    no_cache: options.NoCache = False,
+    overwrite: options.Overwrite = False,
 ) -> None:
-    """Score a model by SNR: emotion (F1-macro, F1-micro, UA, CCC) and speech quality before and after enhancement.
+    """Score a model by SNR: emotion (F1-macro, UA, calibration, CCC) and speech quality before and after enhancement.
 
     Every utterance gets one noise, the same at every SNR, whatever the number of workers. A noisy manifest, as
     sertool mix-noise writes it, is evaluated as it is.
 
+    With --baseline a sign-flip test over speakers says whether the model is better, worse, or whether that cannot be
+    told; it takes eight test speakers.
+
     With --rir mixtures sound in rooms, speech and noise from different places: the SNR is that of the reverberant
     speech, and the clean condition stays without room.
 
-    With --output or --predictions, an evaluation that was interrupted and is run again goes on.
+    With --output, --outcomes or --report, an evaluation that was interrupted and is run again goes on.
     """
     from sertool.core.engine import default_workers
-    from sertool.core.evaluation.by_snr import prepare_evaluation
+    from sertool.core.evaluation.cache import cache_folder
 
-    outputs = [path for path in (output, predictions) if path is not None]
+    tables = output or []
+    outputs = [*tables, *(path for path in (outcomes, report) if path is not None)]
+    _check_names(tables)
     if not outputs:
         console.if_interrupted("nothing was kept; with --output FILE an evaluation goes on when it is run again")
     _refuse_existing(outputs, overwrite=overwrite or _had_begun_writing(outputs))
-    corpus, noise = _corpus(manifest, noise, babble)
+    corpus, noise = _corpus(manifest, noise, babble, mixtures)
     protocol = _protocol(
         corpus,
         noise,
         kinds=kind,
         snrs=snr,
-        split=None if split == ALL else split,
+        split=None if split == options.ALL else split,
         seed=seed,
-        measures=_measures(speech=not no_speech_metrics, estoi=estoi),
+        measures=_measures(speech=not no_speech_metrics, dnsmos=dnsmos),
         on_unknown=on_unknown.value,
         allow_seen=allow_seen,
         unseen_noise=unseen_noise,
@@ -141,24 +108,48 @@ def evaluate(
         babble=read_babble(babble, split=babble_split, talkers=talkers),
         reverberation=read_rooms(rir, clean_reference),
         device=device,
+        mixtures=mixtures,
+        enhancer=enhancer,
+        dnsmos=dnsmos,
+        cache=None if no_cache else cache_folder(),
     )
     workers = workers or default_workers()
-    evaluation = prepare_evaluation(corpus, model, protocol, workers=workers)
-    command = command_line(context)
+    limits = None
+    if stress:
+        protocol, limits = _with_stress(protocol, model, recipe, rir=rir)
+    elif recipe is not None:
+        raise InputError("--recipe sets the limits of stress tests, but none are run: add --stress, or leave it out")
+
+    def finish(results: "Results", evaluation: "Evaluation | None", journal: "Journal | None" = None) -> "Results":
+        """Compare, judge by the limits, write, and print."""
+        if baseline:
+            results = _compared(results, baseline, corpus, protocol, workers)
+        if limits is not None:
+            results = _held_to(results, limits)
+        if journal:
+            journal.begin_writing()
+        _write(results, command_line(context), tables, outcomes=outcomes, report=report, evaluation=evaluation)
+        print_json(results, command_line(context)) if as_json else print_tables(results)
+        return results
+
+    if predictions:
+        if model is not None or mixtures is not None:
+            raise InputError(
+                "--predictions were made already, on mixtures of their own: leave --model and --mixtures out"
+            )
+        finish(_judged_elsewhere(corpus, predictions, protocol), None)
+        return
+    evaluation = _prepared(corpus, model, protocol, workers)
     with _journal(evaluation, outputs, overwrite=overwrite) as journal:
         with console.progress(len(evaluation.utterances), "evaluating") as advance:
             advance(len(journal.rows) if journal else 0)
             results = evaluation.run(workers=workers, on_done=lambda: advance(1), journal=journal)
-        if journal:
-            journal.begin_writing()
-        if predictions is not None:
-            results.write_predictions(predictions)
-        if output is not None:
-            results.write_json(output, command=command)
-        _print_json(results, command) if as_json else _print_tables(results)
+        results = finish(results, evaluation, journal)
     if results.failures:
         console.list_failures(results.failures, total=len(evaluation.utterances))
         raise typer.Exit(console.SOME_FAILED)
+    if results.parts.get("stress", {}).get("missed"):
+        raise typer.Exit(console.LIMIT_MISSED)
 
 
 def command_line(context: typer.Context) -> list[str]:
@@ -209,118 +200,156 @@ def _journal(evaluation: "Evaluation", outputs: list[Path], *, overwrite: bool) 
             remove_leftovers(folder)
 
 
-def _corpus(manifest: Path | None, noise: Path | None, babble: Path | None) -> "tuple[Manifest, Path | None]":
-    """Return the manifest named and the noise named; without a manifest the sample corpus, and its noise if need be."""
+def _corpus(
+    manifest: Path | None, noise: Path | None, babble: Path | None, mixtures: Path | None
+) -> "tuple[Manifest | None, Path | None]":
+    """Return the manifest named and the noise named; without a manifest the sample corpus, and its noise if need be.
+
+    Fixed mixtures need no manifest: without one nobody says what their emotions are.
+    """
     from sertool.core.corpus.manifest import Manifest
 
     if manifest is not None:
         return Manifest.read(manifest), noise
+    if mixtures is not None:
+        return None, noise
     from sertool.core.corpus.sample import sample_manifest, sample_noise
 
     return Manifest.read(sample_manifest()), noise or (sample_noise("unseen") if babble is None else None)
 
 
 def _protocol(
-    corpus: "Manifest", noise: Path | None, *, kinds: list[str] | None, snrs: list[str] | None, **settings: Any
+    corpus: "Manifest | None",
+    noise: Path | None,
+    *,
+    kinds: list[str] | None,
+    snrs: list[str] | None,
+    mixtures: Path | None,
+    enhancer: str | None,
+    dnsmos: Path | None,
+    device: str,
+    **settings: Any,
 ) -> "Protocol":
+    from sertool.core.corpus.fixed_mixtures import read_fixed_mixtures
     from sertool.core.corpus.mixing import parse_snr
     from sertool.core.corpus.noise import NoiseSet
+    from sertool.core.evaluation.enhancer import read_enhancer
     from sertool.core.evaluation.protocol import Protocol, is_noisy
+    from sertool.core.metrics.dnsmos import Dnsmos
 
     if kinds and noise is None:
         raise InputError("--kind chooses among noises, but there are none: name them with --noise")
     choice = None
     if snrs:
         choice = parse_snr(snrs, allow_clean=True)
-    elif not is_noisy(corpus):
+    elif corpus is not None and mixtures is None and not is_noisy(corpus):
         mixes = noise is not None or settings["babble"] is not None
         choice = parse_snr(["clean", "0"] if mixes else ["clean"], allow_clean=True)
-    # The sample corpus has noise at hand, which only an SNR calls for.
-    noise_set = None if noise is None else NoiseSet.read(noise, kinds=kinds or None)
-    return Protocol(snr=choice, noise=noise_set, **settings)
+    return Protocol(
+        snr=choice,
+        # The sample corpus has noise at hand, which only an SNR calls for.
+        noise=None if noise is None else NoiseSet.read(noise, kinds=kinds or None),
+        mixtures=None if mixtures is None else read_fixed_mixtures(mixtures),
+        enhancer=None if enhancer is None else read_enhancer(enhancer, device),
+        dnsmos=None if dnsmos is None else Dnsmos.read(dnsmos),
+        device=device,
+        **settings,
+    )
 
 
-def _measures(*, speech: bool, estoi: bool) -> tuple[str, ...]:
+def _measures(*, speech: bool, dnsmos: Path | None) -> tuple[str, ...]:
     from sertool.core.metrics.speech import MEASURES
 
-    if estoi and not speech:
-        raise InputError("--estoi and --no-speech-metrics exclude each other: leave one out")
-    return (*MEASURES, "estoi") if estoi else MEASURES if speech else ()
+    if dnsmos is not None and not speech:
+        raise InputError("--dnsmos and --no-speech-metrics exclude each other: leave one out")
+    return MEASURES if speech else ()
 
 
-def _print_json(results: "Results", command: list[str]) -> None:
-    """Write where the scores come from as the first line, then one line a condition that can stand by itself."""
-    document = results.document(command=command)
-    conditions = [*document.pop("conditions"), *document.pop("by_kind", [])]
-    console.json_line({"record": "evaluation", **document})
-    origin = {
-        "model": results.provenance["model"]["id"],
-        "split": results.provenance["split"],
-        "seed": results.provenance["seed"],
-        "seen_utterances": results.provenance["seen_utterances"],
-    }
-    for condition in conditions:
-        console.json_line({"record": "condition", **condition, **origin})
+def _with_stress(
+    protocol: "Protocol", model: str | None, recipe: Path | None, *, rir: Path | None
+) -> "tuple[Protocol, StressLimits]":
+    """Return the protocol with stress tests in its noise, and the limits of the recipe named or of the run's own."""
+    from sertool.core.corpus.reverberation import RirSet
+    from sertool.core.evaluation.leaks import run_of
+    from sertool.core.evaluation.stress import make_stress
+    from sertool.core.evaluation.stress_scores import check_limits
+    from sertool.core.models.inference import load
+    from sertool.core.training.recipe import read_recipe
+
+    tests = make_stress(
+        noise=protocol.noise,
+        rirs=None if rir is None else RirSet.read(rir),
+        seed=protocol.seed,
+        babble=protocol.babble,
+        level=protocol.speech_level,
+    )
+    if recipe is not None:
+        limits = read_recipe(recipe).stress
+    else:
+        run = run_of(load(model, "cpu"))
+        limits = (run.recipe if run else read_recipe()).stress
+    check_limits(limits, tests, abstains=True)
+    return dataclasses.replace(protocol, stress=tests), limits
 
 
-def _print_tables(results: "Results") -> None:
-    model, data = results.provenance["model"], results.provenance["data"]
-    about = f"{model['name']} ({model['id']}), {data['utterances']} utterances of {data['speakers']} speakers"
-    for conditions, where in ((results.conditions, ""), (results.by_kind, ", by kind of noise")):
-        if conditions and (model["categories"] or "ccc" in conditions[0]):
-            columns, rows = _emotion_table(conditions, results.attribute_label)
-            console.result(f"Emotion{where}: {about}")
-            console.table(columns, rows)
-        if conditions and "speech" in conditions[0]:
-            columns, rows = _speech_table(conditions)
-            console.result(f"Speech quality{where}, unprocessed → enhanced")
-            console.table(columns, rows)
-    for note in results.notes:
-        console.result(f"* {note}")
+def _prepared(corpus: "Manifest | None", model: str | None, protocol: "Protocol", workers: int) -> "Evaluation":
+    from sertool.core.evaluation.by_snr import prepare_evaluation
+
+    return prepare_evaluation(corpus, model, protocol, workers=workers)
 
 
-def _emotion_table(conditions: list[dict[str, Any]], attribute_label: str) -> tuple[list[str], list[list[object]]]:
-    scores = {"f1_macro": "F1-macro", "f1_micro": "F1-micro", "ua": "UA"}
-    scores = {key: name for key, name in scores.items() if key in conditions[0]}
-    attributes = list(conditions[0].get("ccc", {}))
-    said = f" ({attribute_label})" if attribute_label else ""
-    columns = [*_place_columns(conditions), "n", *scores.values(), *(f"CCC {name}{said}" for name in attributes)]
-    rows = [
-        [
-            *_place(condition, conditions),
-            condition["n"],
-            *(_rounded(condition[key], 3) for key in scores),
-            *(_rounded(condition["ccc"][name], 3) for name in attributes),
-        ]
-        for condition in conditions
-    ]
-    return columns, rows
+def _judged_elsewhere(corpus: "Manifest", predictions: list[Path], protocol: "Protocol") -> "Results":
+    from sertool.core.evaluation.predicted import evaluate_predictions
+
+    return evaluate_predictions(corpus, predictions, protocol)
 
 
-def _speech_table(conditions: list[dict[str, Any]]) -> tuple[list[str], list[list[object]]]:
-    from sertool.core.evaluation.results import MEASURE_NAMES
+def _compared(
+    results: "Results", baseline: list[str], corpus: "Manifest | None", protocol: "Protocol", workers: int
+) -> "Results":
+    from sertool.core.evaluation.predicted import against
 
-    digits = {"pesq_wb": 2, "stoi": 3, "estoi": 3, "si_sdr": 1}
-    measures = list(conditions[0]["speech"])
-    columns = [*_place_columns(conditions), "n"]
-    columns += [MEASURE_NAMES[name] + (" (dB)" if name == "si_sdr" else "") for name in measures]
-    rows = []
-    for condition in conditions:
-        cells: list[object] = [*_place(condition, conditions), condition["n"]]
-        for name in measures:
-            before, after = (condition["speech"][name][signal]["mean"] for signal in ("unprocessed", "enhanced"))
-            cells.append(f"{_rounded(before, digits[name]) or '–'} → {_rounded(after, digits[name]) or '–'}")
-        rows.append(cells)
-    return columns, rows
+    if corpus is None:
+        raise InputError("--baseline compares emotions, which nobody labelled: name the manifest of the clips too")
+    with contextlib.ExitStack() as bars:
 
+        def start(total: int) -> Any:
+            advance = bars.enter_context(console.progress(total, "evaluating the baseline"))
+            return lambda: advance(1)
 
-def _place_columns(conditions: list[dict[str, Any]]) -> list[str]:
-    return ["SNR", "noise"] if conditions[0]["noise_kind"] is not None else ["SNR"]
+        return against(results, baseline, corpus, protocol, workers=workers, on_start=start)
 
 
-def _place(condition: dict[str, Any], conditions: list[dict[str, Any]]) -> list[object]:
-    return [condition["condition"], condition["noise_kind"]][: len(_place_columns(conditions))]
+def _held_to(results: "Results", limits: "StressLimits") -> "Results":
+    """Return results that say which limits were missed."""
+    from sertool.core.evaluation.stress_scores import missed_limits
+
+    stress = results.parts["stress"]
+    told = stress | {"limits": limits.model_dump(mode="json")["limits"], "missed": missed_limits(stress, limits)}
+    return dataclasses.replace(results, parts=results.parts | {"stress": told})
 
 
-def _rounded(value: float | None, digits: int) -> str | None:
-    return None if value is None else f"{value:.{digits}f}"
+def _check_names(tables: list[Path]) -> None:
+    from sertool.core.evaluation.outputs import check_suffix
+
+    for path in tables:
+        check_suffix(path)
+
+
+def _write(
+    results: "Results",
+    command: list[str],
+    tables: list[Path],
+    *,
+    outcomes: Path | None,
+    report: Path | None,
+    evaluation: "Evaluation | None",
+) -> None:
+    from sertool.core.evaluation.outputs import write_output, write_page
+
+    if outcomes is not None:
+        results.write_outcomes(outcomes)
+    for path in tables:
+        write_output(path, results, command)
+    if report is not None:
+        write_page(report, results, command, evaluation)

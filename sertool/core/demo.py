@@ -25,7 +25,6 @@ from sertool.core.engine import default_workers
 from sertool.core.errors import InputError
 from sertool.core.evaluation import protocol
 from sertool.core.evaluation.by_snr import prepare_evaluation
-from sertool.core.metrics.speech import MEASURES
 from sertool.core.models.inference import load
 from sertool.core.training.loop import train_run
 from sertool.core.training.recipe import Recipe, make_recipe
@@ -67,7 +66,7 @@ class Settings:
     layers: int = 4
     hidden: int = 64
     snr_db: float = 0.0
-    measures: tuple[str, ...] = MEASURES
+    measures: tuple[str, ...] = ("pesq_wb", "stoi", "si_sdr")
 
 
 @dataclass(frozen=True)

@@ -163,7 +163,7 @@ def test_every_score_says_that_they_are_derived(sertool, derived, tiny):
     assert lines[1].split()[-3:] == ["CCC", "arousal", "(derived)"]
     (note,) = (line for line in lines if line.startswith("* The attributes are derived"))
     assert DERIVED in note and "really a score of categories" in note
-    result = sertool(*call, "--json", "-o", "results.json", "--predictions", "predictions.csv")
+    result = sertool(*call, "--json", "-o", "results.json", "--outcomes", "predictions.csv")
     origin, condition = map(json.loads, result.stdout.splitlines())
     assert origin["attributes"] == condition["attributes"] == DERIVED
     document = json.loads(Path("results.json").read_text())

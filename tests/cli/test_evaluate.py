@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sertool.core.audio.files import audio_digest, write_audio
+from sertool.core.audio.files import audio_digest, read_audio, write_audio
 from sertool.core.evaluation.by_snr import Evaluation
+from sertool.core.metrics.speech import MEASURES
 from sertool.core.training.recipe import Recipe, recipe_text
 
 
@@ -71,14 +72,14 @@ def test_json_lines_each_stand_by_themselves(sertool, place):
 
 def test_files_hold_everything_and_no_path_of_the_machine(sertool, place):
     output, predictions = place / "out" / "results.json", place / "predictions.csv"
-    result = sertool(*CALL, "--snr", "0", "--estoi", "-o", output, "--predictions", predictions)
+    result = sertool(*CALL, "--snr", "0", "-o", output, "--outcomes", predictions)
     assert result.exit_code == 0, result.stderr
     document = json.loads(output.read_text())
     assert document["command"] == [
         *("sertool", "evaluate", "metadata.csv", "--model", "tiny", "--noise", "noise", "--snr", "0"),
-        *("--workers", "1", "--estoi", "--output", "out/results.json", "--predictions", "predictions.csv"),
+        *("--workers", "1", "--output", "out/results.json", "--outcomes", "predictions.csv"),
     ]
-    assert set(document["conditions"][0]["speech"]) == {"pesq_wb", "stoi", "si_sdr", "estoi"}
+    assert list(document["conditions"][0]["speech"]) == list(MEASURES)
     assert document["conditions"][0]["n"] == 3
     assert str(place) not in output.read_text() + predictions.read_text()
     assert list(pd.read_csv(predictions)["file"]) == ["u0.wav", "u1.wav", "u2.wav"]
@@ -140,7 +141,7 @@ def test_seen_audio_stops_unless_allowed_and_is_said(sertool, place, assert_one_
         (("--snr", "0:5"), ("range",)),
         (("--snr", "0", "--kind", "rain"), ("no noise of kind rain", "hiss")),
         (("--snr", "0", "--split", "dev"), ("split 'dev'",)),
-        (("--snr", "0", "--estoi", "--no-speech-metrics"), ("--estoi",)),
+        (("--snr", "0", "--recipe", "r.yaml"), ("--stress",)),
         (("--snr", "0", "--on-unknown", "drop"), ("drop",)),
     ],
 )
@@ -191,3 +192,70 @@ def test_babble_alone_is_noise_enough(sertool, place, talkers):
 )
 def test_wrong_babble_and_rooms_end_in_one_line(sertool, place, room_folder, assert_one_line, arguments, told):
     assert_one_line(sertool(*CALL, *(room_folder if word == "ROOMS" else word for word in arguments)), told)
+
+
+def test_one_evaluation_leaves_every_kind_of_file(sertool, place):
+    files = ("out.json", "out.csv", "out.tex")
+    call = (*CALL, "--snr", "0", "--outcomes", "o.csv", "--report", "report.html")
+    result = sertool(*call, *(word for file in files for word in ("-o", file)))
+    assert result.exit_code == 0, result.stderr
+    assert all((place / file).stat().st_size for file in (*files, "o.csv", "report.html"))
+    again = sertool("evaluate", "metadata.csv", "--predictions", "o.csv", "--snr", "0", "--json")
+    assert again.exit_code == 0, again.stderr
+    origin, condition = map(json.loads, again.stdout.splitlines())
+    assert origin["system"]["kind"] == "predictions"
+    assert condition["confusion"] == json.loads((place / "out.json").read_text())["conditions"][0]["confusion"]
+
+
+def test_a_baseline_with_too_few_speakers_gets_no_verdict_and_the_reason(sertool, place):
+    result = sertool(*CALL, "--snr", "0", "--no-speech-metrics", "--baseline", "tiny")
+    assert result.exit_code == 0, result.stderr
+    assert "No verdict" in result.stdout and "8" in result.stdout
+
+
+def test_a_limit_that_is_missed_makes_exit_code_3(sertool, place):
+    call = (*CALL, "--snr", "clean", "--no-speech-metrics", "--stress", "--recipe", "r.yaml")
+    (place / "r.yaml").write_text("stress: {limits: {silence only: {confidence: 0.0}}}")
+    result = sertool(*call, "--json")
+    assert result.exit_code == 3, result.stderr
+    told = json.loads(result.stdout.splitlines()[0])["stress"]
+    assert told["missed"] and {one["stress"] for one in told["conditions"]} >= {"gain", "codec", "noise", "short clip"}
+    (place / "r.yaml").write_text("stress: {limits: {silence only: {confidence: 1.0}}}")
+    assert sertool(*call).exit_code == 0
+
+
+def test_fixed_mixtures_need_no_manifest(sertool, place, assert_one_line):
+    row = {"clip": "u0.wav", "noise": "noise/hiss/a.wav", "noise_offset_samples": 5, "snr_db": 0, "gain": 1.0}
+    voice, hiss = (read_audio(place / row[name]) for name in ("clip", "noise"))
+    heard = np.roll(hiss, -5)[: len(voice)]
+    row["noise_gain"] = float(np.sqrt(np.sum(voice.astype(float) ** 2) / np.sum(heard.astype(float) ** 2)))
+    pd.DataFrame([row | {"unprocessed_sisdr": 0.0, "other_sisdr": 7.5}]).to_csv(place / "mixtures.csv", index=False)
+    call = ("evaluate", "--mixtures", "mixtures.csv", "--model", "tiny", "--workers", "1")
+    result = sertool(*call, "--json")
+    assert result.exit_code == 0, result.stderr
+    origin, condition = map(json.loads, result.stdout.splitlines())
+    assert origin["stored"]["systems"]["other"]["0 dB"]["si_sdr"] == {"mean": 7.5, "n": 1}
+    assert origin["stored"]["largest_deviation"]["si_sdr"] == pytest.approx(
+        abs(condition["speech"]["si_sdr"]["unprocessed"]["mean"])
+    )
+    labelled = sertool("evaluate", "metadata.csv", *call[1:], "--json")
+    assert json.loads(labelled.stdout.splitlines()[1])["n_labelled"] == 1
+    assert_one_line(sertool(*call, "--snr", "0"), "--snr", "leave")
+
+
+def test_an_outside_enhancer_stands_before_the_model(sertool, place):
+    (place / "copy.py").write_text("import shutil, sys\nshutil.copy(sys.argv[1], sys.argv[2])\n")
+    enhancer = f"{sys.executable} copy.py {{in}} {{out}}"
+    result = sertool(*CALL, "--snr", "0", "--enhancer", enhancer, "--json")
+    assert result.exit_code == 0, result.stderr
+    origin, condition = map(json.loads, result.stdout.splitlines())
+    assert origin["system"]["kind"] == "enhancer" and "copy.py" in origin["system"]["name"]
+    for one in condition["speech"].values():
+        assert one["enhanced"]["mean"] == pytest.approx(one["unprocessed"]["mean"], abs=1e-3)
+
+
+def test_scores_are_cached_unless_told_otherwise(sertool, place, own_cache):
+    call = (*CALL, "--snr", "0", "--json")
+    assert sertool(*call, "--no-cache").exit_code == 0 and not list(own_cache.iterdir())
+    first, second = sertool(*call), sertool(*call)
+    assert first.stdout == second.stdout and [file.name for file in own_cache.iterdir()] == ["scores-1.sqlite"]

@@ -23,7 +23,7 @@ COMMANDS = {
     ),
     "evaluate": (
         *("evaluate", "speech/metadata.csv", "--model", "tiny", "--noise", "noise", "--split", "all", "--workers", "1"),
-        *("--snr", "clean", "--snr", "0", "-o", "out/results.json", "--predictions", "out/predictions.csv"),
+        *("--snr", "clean", "--snr", "0", "-o", "out/results.json", "--outcomes", "out/predictions.csv"),
     ),
     "corpus --copy": ("corpus", "folder", "speech", "--copy", "-o", "out/metadata.csv"),
     "corpus": ("corpus", "folder", "speech", "-o", "out/metadata.parquet"),

@@ -138,7 +138,7 @@ def _audio(mutant: Mutant, bench: Bench, folder: Path, chance: Callable[[float],
             "--workers",
             "1",
             "--json",
-            "--predictions",
+            "--outcomes",
             "rows.csv",
         )
         yield Call("evaluate, speech", arguments, some, check_evaluation(hostile if unusable else None))

@@ -8,22 +8,30 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from threadpoolctl import threadpool_limits
 
 from sertool.core.corpus.manifest import Manifest
 from sertool.core.corpus.mixing import Mixer, SilentNoiseError
-from sertool.core.corpus.splits import check_disjoint
 from sertool.core.engine import map_tasks
 from sertool.core.errors import InputError
+from sertool.core.evaluation.cache import CacheWriter, ScoreCache
+from sertool.core.evaluation.enhancer import RunEnhancer
 from sertool.core.evaluation.journal import Journal, digest_inputs
+from sertool.core.evaluation.judging import Judge, judge_utterance
 from sertool.core.evaluation.leaks import find_seen, refuse_heard_noise, refuse_seen, run_of
-from sertool.core.evaluation.protocol import Protocol, check_noise
+from sertool.core.evaluation.protocol import Protocol
 from sertool.core.evaluation.provenance import describe
-from sertool.core.evaluation.results import Results, Subject, duration_notes, score_conditions, tabulate, unscored_notes
-from sertool.core.evaluation.selection import list_utterances, with_labels
-from sertool.core.evaluation.utterance import Judge, Utterance, judge_utterance
+from sertool.core.evaluation.results import Results, tabulate
+from sertool.core.evaluation.scores import Subject, duration_notes, score_by, score_conditions, unscored_notes
+from sertool.core.evaluation.selection import Chosen, choose
+from sertool.core.evaluation.stored import stored_scores
+from sertool.core.evaluation.stress_scores import score_stress
+from sertool.core.evaluation.system import System
+from sertool.core.evaluation.utterance import Utterance
 from sertool.core.models.inference import load
+from sertool.core.models.recognizer import Recognizer
 
 
 @dataclass(frozen=True)
@@ -32,15 +40,15 @@ class Evaluation:
 
     Attributes:
         protocol: how.
-        model: the model's folder.
-        utterances: what is judged.
+        system: what is judged.
+        utterances: on what.
         subject: what is scored.
         provenance: what results say of their origin.
         notes: what a reader of the scores must know.
     """
 
     protocol: Protocol
-    model: Path
+    system: System
     utterances: tuple[Utterance, ...]
     subject: Subject
     provenance: dict[str, Any]
@@ -62,14 +70,48 @@ class Evaluation:
             journal: what has been judged before, and where to note what is judged now, see `open_journal`.
 
         Raises:
-            OutputError: the journal cannot be written, as on a full disk.
+            OutputError: the journal or the cache cannot be written, as on a full disk.
             InputError: not one utterance could be judged.
             SilentNoiseError: nothing in the noise is audible.
         """
-        protocol = self.protocol
+        judged, failures = self._judge(workers, on_done, journal)
+        if not judged:
+            raise InputError(f"none of the {len(failures)} utterances could be evaluated; the first: {failures[0]}")
+        rows = [row for place in sorted(judged) for row in judged[place]]
+        table = tabulate([row for row in rows if "stress" not in row])
+        conditions = score_conditions(table, self.subject)
+        parts = {f"by_{name}": score_by(name, table, self.subject) for name in ("speaker", "gender")}
+        if self.protocol.stress is not None:
+            stressed = pd.DataFrame([row for row in rows if "stress" in row])
+            labelled = stressed[stressed["emotion"].notna()]
+            parts["stress"] = score_stress(labelled, self.subject.categories)
+            parts["stress"]["left_out"] = self.protocol.stress.left_out
+        if self.protocol.mixtures is not None:
+            parts["stored"] = stored_scores(self.protocol.mixtures, table)
+        return Results(
+            provenance=self._provenance(table) | {"failed": len(failures)},
+            conditions=conditions,
+            by_kind=score_conditions(table, self.subject, by_kind=True) if self.protocol.by_kind else [],
+            table=table,
+            notes=[*self.notes, *unscored_notes(conditions), *duration_notes(table)],
+            failures=failures,
+            parts={name: part for name, part in parts.items() if part},
+        )
+
+    def _provenance(self, table: pd.DataFrame) -> dict[str, Any]:
+        """Return where results come from, with the hours of what was judged, each utterance once."""
+        hours = None
+        if "duration_s" in table and table["duration_s"].notna().all():
+            hours = float(table.drop_duplicates("file")["duration_s"].sum() / 3600)
+        return self.provenance | {"data": self.provenance["data"] | {"hours": hours}}
+
+    def _judge(
+        self, workers: int, on_done: Callable[[], None] | None, journal: Journal | None
+    ) -> tuple[dict[int, list[dict[str, Any]]], list[str]]:
+        """Return the rows of each utterance by its place, and messages about those that could not be judged."""
         judged = {} if journal is None else dict(journal.rows)
         pending = [place for place in range(len(self.utterances)) if place not in judged]
-        mixer = protocol.mixer()
+        writer = None if self.protocol.cache is None else CacheWriter(self.protocol.cache)
         outcomes = map_tasks(
             judge_utterance,
             [self.utterances[place] for place in pending],
@@ -77,29 +119,21 @@ class Evaluation:
             describe=lambda utterance: utterance.file,
             on_done=None if on_done is None else lambda _: on_done(),
             setup=_prepare,
-            setup_args=(self.model, protocol, mixer, self.subject.measures),
+            setup_args=(self.system, self.protocol, self.protocol.mixer(), self.subject.measures),
         )
         failures = []
-        with _single_thread(), contextlib.closing(outcomes):
+        with _single_thread(), contextlib.closing(outcomes), contextlib.closing(writer or contextlib.ExitStack()):
             for place, outcome in zip(pending, outcomes, strict=True):
                 if isinstance(outcome.error, SilentNoiseError):
                     raise outcome.error
                 if outcome.error is not None:
                     failures.append(str(outcome.error))
-                else:
-                    judged[place] = outcome.value if journal is None else journal.record(place, outcome.value)
-        if not judged:
-            raise InputError(f"none of the {len(failures)} utterances could be evaluated; the first: {failures[0]}")
-        table = tabulate([row for place in sorted(judged) for row in judged[place]])
-        conditions = score_conditions(table, self.subject)
-        return Results(
-            provenance=self.provenance | {"failed": len(failures)},
-            conditions=conditions,
-            by_kind=score_conditions(table, self.subject, by_kind=True) if protocol.by_kind else [],
-            table=table,
-            notes=[*self.notes, *unscored_notes(conditions), *duration_notes(table)],
-            failures=failures,
-        )
+                    continue
+                if writer is not None:
+                    writer.write(outcome.value.found)
+                rows = outcome.value.rows
+                judged[place] = rows if journal is None else journal.record(place, rows)
+        return judged, failures
 
 
 def evaluate(
@@ -115,7 +149,7 @@ def evaluate(
 
 
 def prepare_evaluation(
-    manifest: Manifest | Path | str,
+    manifest: Manifest | Path | str | None,
     model: Path | str | None = None,
     protocol: Protocol | None = None,
     *,
@@ -127,7 +161,8 @@ def prepare_evaluation(
     files are the references, and the protocol must name neither SNRs nor noise.
 
     Args:
-        manifest: the corpus; of a clean one the protocol says what it is mixed with.
+        manifest: the corpus; of a clean one the protocol says what it is mixed with. None, with fixed mixtures, where
+            nobody labelled them.
         model: a run, or a model folder; None for the newest finished run at hand.
         protocol: how; None for the defaults.
         workers: processes that may look for seen audio.
@@ -137,55 +172,65 @@ def prepare_evaluation(
             the model does not know a category, has learned from a test utterance, or was trained with the test noise.
     """
     protocol = protocol or Protocol()
-    if not isinstance(manifest, Manifest):
+    if manifest is not None and not isinstance(manifest, Manifest):
         manifest = Manifest.read(manifest)
-    check_disjoint(manifest)
-    check_noise(protocol, manifest)
     recognizer = load(model, protocol.device)
+    chosen = choose(manifest, recognizer, protocol)
     config = recognizer.model.config
-    chosen = manifest.split(protocol.split) if protocol.split is not None else manifest
-    chosen, excluded = with_labels(chosen, config, on_unknown=protocol.on_unknown)
-    attributes = tuple(name for name in config.attributes if chosen.has(name))
-    measures = tuple(protocol.measures) if config.enhances else ()
-    if not (config.categories or config.attributes or config.enhances):
-        raise InputError(
-            "this model was pre-trained and recognises nothing yet; expected one that does: train one from it with "
-            "`sertool train --encoder RUN`"
-        )
-    if not (config.categories or attributes or measures):
-        raise InputError(
-            f"{manifest.name}: nothing to score; the model recognises no categories and does not enhance: it needs "
-            f"ratings of {', '.join(config.attributes) or 'nothing'}: add them, or choose another model"
-        )
+    enhances = config.enhances or protocol.enhancer is not None
+    subject = Subject(config.categories, chosen.attributes, protocol.all_measures if enhances else ())
+    _expect_something_to_score(subject, recognizer, chosen)
     run = run_of(recognizer)
-    utterances = list_utterances(chosen, config)
+    runs = [run, *([run_of(load(protocol.enhancer.folder))] if isinstance(protocol.enhancer, RunEnhancer) else [])]
     if protocol.unseen_noise:
-        refuse_heard_noise(protocol.noise, run, babble=protocol.babble, workers=workers)
-    seen = find_seen(utterances, run.seen_audio, workers=workers) if run else None
+        for each in runs:
+            refuse_heard_noise(protocol.noise, each, babble=protocol.babble, workers=workers)
+    seen = None
+    if all(runs):
+        seen_audio = frozenset().union(*(each.seen_audio for each in runs))
+        seen = find_seen(chosen.utterances, seen_audio, workers=workers)
     if seen and not protocol.allow_seen:
-        refuse_seen(seen, len(utterances))
+        refuse_seen(seen, len(chosen.utterances))
     seen_files = None if seen is None else {one.file for one in seen}
-    provenance, notes = describe(
-        manifest, chosen, protocol=protocol, recognizer=recognizer, run=run, excluded=excluded, seen=seen
-    )
+    provenance, notes = describe(chosen, protocol=protocol, recognizer=recognizer, run=run, seen=seen)
     return Evaluation(
         protocol=protocol,
-        model=recognizer.folder,
+        system=System(recognizer.folder, protocol.enhancer, protocol.device),
         utterances=tuple(
             dataclasses.replace(one, facts=one.facts | {"seen": None if seen_files is None else one.file in seen_files})
-            for one in utterances
+            for one in chosen.utterances
         ),
-        subject=Subject(config.categories, attributes, measures),
+        subject=subject,
         provenance=provenance,
         notes=tuple(notes),
     )
 
 
-def _prepare(model: Path, protocol: Protocol, mixer: Mixer | None, measures: tuple[str, ...]) -> Judge:
+def _expect_something_to_score(subject: Subject, recognizer: Recognizer, chosen: Chosen) -> None:
+    config = recognizer.model.config
+    if not (config.categories or config.attributes or config.enhances):
+        raise InputError(
+            "this model was pre-trained and recognises nothing yet; expected one that does: train one from it with "
+            "`sertool train --encoder RUN`"
+        )
+    if not (subject.categories or subject.attributes or subject.measures):
+        raise InputError(
+            f"{chosen.name}: nothing to score; the model recognises no categories and does not enhance: it needs "
+            f"ratings of {', '.join(config.attributes) or 'nothing'}: add them, or choose another model"
+        )
+
+
+def _prepare(system: System, protocol: Protocol, mixer: Mixer | None, measures: tuple[str, ...]) -> Judge:
     """Load the model once for this process. One thread each, so that sums do not depend on how many cores there are."""
     torch.set_num_threads(1)
     threadpool_limits(1)
-    return Judge(load(model, protocol.device), mixer, protocol.conditions, measures, protocol.seed)
+    return Judge(
+        *(system.open(), mixer, protocol.conditions),
+        measures=tuple(name for name in measures if name in protocol.measures),
+        dnsmos=protocol.dnsmos,
+        stress=protocol.stress,
+        cache=ScoreCache(protocol.cache),
+    )
 
 
 @contextlib.contextmanager

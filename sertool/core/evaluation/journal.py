@@ -20,8 +20,8 @@ from sertool.core.writing import cannot_write, hold
 
 FORMAT = "sertool-evaluation-journal-1"
 
-SCORING_ONLY = ("by_kind",)
-"""Fields of a protocol that change how outcomes are summed up, but no outcome."""
+SCORING_ONLY = ("by_kind", "cache")
+"""Fields of a protocol that change how outcomes are found or summed up, but no outcome."""
 
 
 class Journal:
@@ -140,7 +140,10 @@ def digest_inputs(protocol: Protocol, utterances: Sequence[Utterance], provenanc
         if field.name not in SCORING_ONLY
     }
     files = [
-        [one.file, one.facts, one.is_noisy, _state(one.path), one.clean_path and _state(one.clean_path)]
+        [
+            *(one.file, one.facts, one.is_noisy, _state(one.path), one.clean_path and _state(one.clean_path)),
+            one.mixture and [_state(one.mixture.noise_path), one.mixture.offset, one.mixture.noise_gain],
+        ]
         for one in utterances
     ]
     told = provenance | {"utterances": files}
@@ -165,7 +168,10 @@ def _differing(found: dict[str, Any] | None, inputs: dict[str, str]) -> str:
 
 
 def _told(value: Any) -> str:
-    return str(getattr(value, "digest", repr(value)))
+    for name in ("digest", "digests", "identity"):
+        if hasattr(value, name):
+            return str(getattr(value, name))
+    return repr(value)
 
 
 def _state(path: Path) -> list[Any]:

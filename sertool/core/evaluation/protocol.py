@@ -1,14 +1,19 @@
 """How to evaluate: at which SNRs, in which noise, what is measured, and what is let pass."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from sertool.core.corpus.babble import BabbleSet
+from sertool.core.corpus.fixed_mixtures import FixedMixtures
 from sertool.core.corpus.manifest import Manifest
 from sertool.core.corpus.mixing import Level, Mixer, SnrChoice, check_kinds
 from sertool.core.corpus.noise import NoiseSet
 from sertool.core.corpus.reverberation import Reverberation
 from sertool.core.errors import InputError
+from sertool.core.evaluation.enhancer import Enhancer
+from sertool.core.evaluation.stress import Stress
+from sertool.core.metrics.dnsmos import Dnsmos
 from sertool.core.metrics.speech import MEASURES
 
 
@@ -30,6 +35,11 @@ class Protocol:
         babble: speech to make babble of, one more kind of noise; None for no babble.
         reverberation: rooms the mixtures sound in, speech and noise; clean speech stays as it is. None for none.
         device: where the model computes; the same numbers are promised for "cpu".
+        enhancer: what speech goes through before the model hears it, in place of the model's own enhancement.
+        dnsmos: networks that score speech without a reference, beside the measures.
+        mixtures: mixtures made elsewhere, judged in place of the manifest's utterances.
+        stress: stress tests each clean utterance goes through besides.
+        cache: folder of the cache of scores; None for none.
     """
 
     snr: SnrChoice | None = None
@@ -45,6 +55,16 @@ class Protocol:
     babble: BabbleSet | None = None
     reverberation: Reverberation | None = None
     device: str = "cpu"
+    enhancer: Enhancer | None = None
+    dnsmos: Dnsmos | None = None
+    mixtures: FixedMixtures | None = None
+    stress: Stress | None = None
+    cache: Path | None = None
+
+    @property
+    def all_measures(self) -> tuple[str, ...]:
+        """Measures against the clean reference, and without."""
+        return tuple(self.measures) + (self.dnsmos.measures if self.dnsmos else ())
 
     @property
     def has_noise(self) -> bool:
@@ -71,13 +91,19 @@ def is_noisy(manifest: Manifest) -> bool:
     return manifest.has("clean_file") and manifest.has("snr_db")
 
 
-def check_noise(protocol: Protocol, manifest: Manifest) -> None:
-    """Make sure that SNRs and noise fit each other and the manifest.
+def check_noise(protocol: Protocol, manifest: Manifest | None) -> None:
+    """Make sure that SNRs and noise fit each other and the manifest, if there is one.
 
     Raises:
         InputError: they do not.
     """
     snr = protocol.snr
+    if protocol.mixtures is not None:
+        if snr is not None or protocol.has_noise or protocol.reverberation is not None:
+            raise InputError("fixed mixtures have their noise and SNRs: leave --noise, --babble, --rir and --snr out")
+        if protocol.stress is not None or protocol.unseen_noise:
+            raise InputError("--stress and --unseen-noise are about a clean manifest: leave them out with --mixtures")
+        return
     if is_noisy(manifest):
         found = f"{manifest.name}: is noisy already (it has clean_file and snr_db)"
         if snr is not None or protocol.has_noise or protocol.reverberation is not None:
@@ -86,6 +112,8 @@ def check_noise(protocol: Protocol, manifest: Manifest) -> None:
             raise InputError(f"{found}, at a speech level its column speech_level tells: leave --speech-level out")
         if protocol.unseen_noise:
             raise InputError(f"{found}, so its noise cannot be compared with that of training: give the clean manifest")
+        if protocol.stress is not None:
+            raise InputError(f"{found}, but stress tests begin with clean speech: give the clean manifest")
         return
     if snr is None:
         raise InputError("no SNR was given; expected at least one in dB, or 'clean': write for example --snr 0")

@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ from sertool.core.corpus.derived_attributes import attribute_sources, caveat, so
 from sertool.core.corpus.manifest import Manifest
 from sertool.core.environment import installed_versions
 from sertool.core.evaluation.protocol import Protocol
+from sertool.core.evaluation.selection import Chosen
 from sertool.core.evaluation.utterance import Utterance
 from sertool.core.models.inference import Recognizer
 from sertool.core.training.run import Run
 
-PACKAGES = ["sertool", "torch", "numpy", "scipy", "scikit-learn", "pandas", "soundfile", "soxr", "pesq", "pystoi"]
+PACKAGES = ["sertool", "torch", "numpy", "scipy", "scikit-learn", "pandas", "soundfile", "soxr", "pesq"]
 """Packages whose version may change a score."""
 
 RECIPE_ESSENTIALS = ("seed", "tasks", "layer_sum", "schedule", "data", "noise", "encoder", "optimisation")
@@ -23,47 +25,96 @@ RECIPE_ESSENTIALS = ("seed", "tasks", "layer_sum", "schedule", "data", "noise", 
 
 
 def describe(
-    corpus: Manifest,
-    chosen: Manifest,
+    chosen: Chosen,
     *,
     protocol: Protocol,
     recognizer: Recognizer,
     run: Run | None,
-    excluded: dict[str, int],
     seen: Sequence[Utterance] | None,
 ) -> tuple[dict[str, Any], list[str]]:
     """Return what results say of their origin, and what a reader of the scores must know.
 
     Args:
-        corpus: the whole manifest.
-        chosen: the utterances evaluated.
-        protocol: how they are.
+        chosen: what is evaluated.
+        protocol: how.
         recognizer: the model.
         run: the run it comes from, if known.
-        excluded: utterances left out, by category.
         seen: utterances the model learned from; None where nobody knows.
 
     Returns:
         JSON values without a path of the machine; sentences.
     """
     categories = recognizer.model.config.categories
-    spoken = set(chosen.table["emotion"].dropna()) if categories else set()
-    absent = [name for name in categories if name not in spoken]
-    sources = attribute_sources(chosen.table, recognizer.model.config.attributes)
+    labels = Counter(str(one.facts["emotion"]) for one in chosen.utterances if one.facts.get("emotion") is not None)
+    absent = [name for name in categories if name not in labels] if labels else []
+    sources: dict[str, int] = {}
+    if chosen.part is not None:
+        sources = attribute_sources(chosen.part.table, recognizer.model.config.attributes)
+    model = _model(recognizer, run)
     provenance = {
         "seed": protocol.seed,
         "split": protocol.split,
         "device": str(recognizer.device),
-        "versions": {"python": platform.python_version(), **installed_versions(PACKAGES)},
-        "data": _data(corpus, chosen) | {"excluded": excluded, "absent_categories": absent},
+        "versions": versions(),
+        "system": _system(model["name"], protocol),
+        "data": describe_data(chosen.manifest, chosen.utterances, name=chosen.name)
+        | {"excluded": chosen.excluded, "absent_categories": absent},
         "attributes": sources_in_words(sources),
         "noise": _noise(chosen, protocol),
-        "model": _model(recognizer, run),
+        "model": model,
         "seen_utterances": None if seen is None else len(seen),
     }
-    notes = _notes(recognizer, excluded=excluded, absent=absent, seen=seen, total=len(chosen))
+    notes = _notes(
+        recognizer, protocol, excluded=chosen.excluded, absent=absent, seen=seen, total=len(chosen.utterances)
+    )
     notes += _notes_on_attributes(sources, provenance["model"]) + _notes_on_noise(provenance["noise"] or {})
     return portable(provenance), notes
+
+
+def versions() -> dict[str, str | None]:
+    """Return the versions of Python and of the packages that may change a score."""
+    return {"python": platform.python_version(), **installed_versions(PACKAGES)}
+
+
+def describe_data(manifest: Manifest | None, utterances: Sequence[Utterance], *, name: str) -> dict[str, Any]:
+    """Return what results say of the utterances judged, and of the manifest they come from.
+
+    Returns:
+        `manifest`; `utterances` (files), `speakers`, `utterances_of_unknown_speakers`; `categories`: utterances of
+        each; `genders`: known speakers of each; `splits`: utterances and speakers of each split of the manifest.
+    """
+    files = {one.file: one.facts for one in utterances}
+    speakers = {file: str(facts["speaker"]) for file, facts in files.items() if facts.get("speaker") is not None}
+    genders = {speakers[file]: str(files[file]["gender"]) for file in speakers if files[file].get("gender") is not None}
+    labels = Counter(str(facts["emotion"]) for facts in files.values() if facts.get("emotion") is not None)
+    return {
+        "manifest": str(manifest.path) if manifest is not None and manifest.path else name,
+        "utterances": len(files),
+        "speakers": len(set(speakers.values())),
+        "utterances_of_unknown_speakers": len(files) - len(speakers),
+        "categories": dict(sorted(labels.items())),
+        "genders": dict(sorted(Counter(genders.values()).items())),
+        "splits": {} if manifest is None else _splits(manifest),
+    }
+
+
+def _splits(manifest: Manifest) -> dict[str, dict[str, Any]]:
+    if not manifest.has("split"):
+        return {}
+    found = {}
+    for name in manifest.table["split"].dropna().unique():
+        part = manifest.split(str(name))
+        lengths = part.table["duration_s"] if part.has("duration_s") else None
+        hours = None if lengths is None or lengths.isna().any() else float(lengths.astype(float).sum() / 3600)
+        found[str(name)] = {"utterances": len(part), "speakers": int(part.speakers().nunique()), "hours": hours}
+    return found
+
+
+def _system(model: str, protocol: Protocol) -> dict[str, Any]:
+    if protocol.enhancer is None:
+        return {"kind": "run", "name": model}
+    enhancer = protocol.enhancer
+    return {"kind": "enhancer", "name": f"{enhancer.name}, then {model}", "enhancer": enhancer.identity}
 
 
 def portable(tree: Any, folder: Path | None = None) -> Any:
@@ -79,17 +130,11 @@ def portable(tree: Any, folder: Path | None = None) -> Any:
     return tree
 
 
-def _data(corpus: Manifest, chosen: Manifest) -> dict[str, Any]:
-    speakers = chosen.speakers()
-    return {
-        "manifest": str(corpus.path) if corpus.path else None,
-        "utterances": len(chosen),
-        "speakers": int(speakers.nunique()),
-        "utterances_of_unknown_speakers": int(speakers.isna().sum()),
-    }
-
-
-def _noise(chosen: Manifest, protocol: Protocol) -> dict[str, Any] | None:
+def _noise(chosen: Chosen, protocol: Protocol) -> dict[str, Any] | None:
+    if protocol.mixtures is not None:
+        kinds = sorted({row.noise_kind for row in protocol.mixtures.rows})
+        recordings = len({row.noise for row in protocol.mixtures.rows})
+        return {"kinds": kinds, "recordings": recordings, "mixed_beforehand": True}
     if protocol.has_noise:
         noise = protocol.noise
         return {
@@ -104,9 +149,9 @@ def _noise(chosen: Manifest, protocol: Protocol) -> dict[str, Any] | None:
         # Mixtures of earlier versions do not tell their level, nor other people's; ours was that of the utterance then.
         facts = {"noise_kind": "kinds", "speech_level": "speech_levels", "clean_reference": "clean_references"}
         found = {
-            name: sorted(map(str, chosen.table[column].dropna().unique()))
+            name: sorted(map(str, chosen.part.table[column].dropna().unique()))
             for column, name in facts.items()
-            if column in chosen.table.columns
+            if column in chosen.part.table.columns
         }
         return {"kinds": [], **found, "mixed_beforehand": True}
     return None
@@ -142,6 +187,7 @@ def _model(recognizer: Recognizer, run: Run | None) -> dict[str, Any]:
 
 def _notes(
     recognizer: Recognizer,
+    protocol: Protocol,
     *,
     excluded: dict[str, int],
     absent: Sequence[str],
@@ -158,7 +204,9 @@ def _notes(
         notes.append(f"Not scored by category, because the model does not know theirs: {listed}.")
     if absent:
         notes.append(f"No utterance is labelled {', '.join(absent)}; each counts 0 in F1-macro.")
-    if not recognizer.model.config.enhances:
+    if protocol.enhancer is not None:
+        notes.append(f"The model hears speech that went through {protocol.enhancer.name} first.")
+    elif not recognizer.model.config.enhances:
         notes.append("Speech quality is not measured: the model has no enhancement head.")
     return notes
 

@@ -1,18 +1,67 @@
 """What is judged: the utterances of a manifest whose labels a model can be scored on."""
 
 import json
+import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 
+from sertool.core.audio.files import SAMPLE_RATE
 from sertool.core.corpus.categories import select_categories
 from sertool.core.corpus.derived_attributes import SOURCE_COLUMN
+from sertool.core.corpus.fixed_mixtures import FixedMixtures
 from sertool.core.corpus.manifest import Manifest, utterance_key
+from sertool.core.corpus.splits import check_disjoint
 from sertool.core.errors import InputError
-from sertool.core.evaluation.protocol import is_noisy
+from sertool.core.evaluation.protocol import Protocol, check_noise, is_noisy
 from sertool.core.evaluation.utterance import FURTHER_FACTS, NOISE_FACTS, Utterance
 from sertool.core.models.config import SharedConfig
+from sertool.core.models.recognizer import Recognizer
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What is judged, and what it was chosen from.
+
+    Attributes:
+        name: what messages call its source.
+        manifest: the whole table; None for fixed mixtures without labels.
+        part: the rows that are judged, or that label the mixtures; None as above.
+        utterances: what is judged.
+        excluded: utterances whose category the model does not know, by category.
+        attributes: attributes the model estimates and somebody rated.
+    """
+
+    name: str
+    manifest: Manifest | None
+    part: Manifest | None
+    utterances: tuple[Utterance, ...]
+    excluded: dict[str, int]
+    attributes: tuple[str, ...]
+
+
+def choose(manifest: Manifest | None, recognizer: Recognizer, protocol: Protocol) -> Chosen:
+    """Choose what a model is judged on.
+
+    Raises:
+        InputError: as `check_noise`, `check_disjoint` and `with_labels`.
+    """
+    config = recognizer.model.config
+    mixtures = protocol.mixtures
+    if manifest is None:
+        if mixtures is None:
+            raise ValueError("neither a manifest nor fixed mixtures: give one")
+        check_noise(protocol, None)
+        return Chosen(mixtures.path.name, None, None, list_mixtures(mixtures, None, config), {}, ())
+    check_disjoint(manifest)
+    check_noise(protocol, manifest)
+    part = manifest.split(protocol.split) if protocol.split is not None else manifest
+    part, excluded = with_labels(part, config, on_unknown=protocol.on_unknown)
+    attributes = tuple(name for name in config.attributes if part.has(name))
+    utterances = list_utterances(part, config) if mixtures is None else list_mixtures(mixtures, part, config)
+    return Chosen(manifest.name, manifest, part, utterances, excluded, attributes)
 
 
 def with_labels(
@@ -59,8 +108,10 @@ def list_utterances(manifest: Manifest, config: SharedConfig) -> tuple[Utterance
     noisy = is_noisy(manifest)
     labels = ("emotion",) * bool(config.categories) + tuple(config.attributes)
     labels += (SOURCE_COLUMN,) * bool(config.attributes)
-    columns = ["speaker", *labels, *((*NOISE_FACTS, *FURTHER_FACTS) if noisy else ())]
+    columns = ["speaker", "gender", *labels, *((*NOISE_FACTS, *FURTHER_FACTS) if noisy else ())]
     table = manifest.table[[name for name in columns if name in manifest.table.columns]]
+    if "speaker" in table:
+        table = table.assign(speaker=manifest.speakers())
     facts = table.astype(object).where(table.notna(), None).to_dict("records") or [{} for _ in range(len(manifest))]
     paths = manifest.paths()
     names = [name if not Path(name).is_absolute() else utterance_key(name) for name in manifest.table["file_name"]]
@@ -79,6 +130,36 @@ def list_utterances(manifest: Manifest, config: SharedConfig) -> tuple[Utterance
     return tuple(
         Utterance(file=name, path=path, facts=row, is_noisy=noisy, clean_path=reference, clean_digest=digest)
         for name, path, row, reference, digest in zip(names, paths, facts, clean, digests, strict=True)
+    )
+
+
+def list_mixtures(mixtures: FixedMixtures, manifest: Manifest | None, config: SharedConfig) -> tuple[Utterance, ...]:
+    """Return what judging needs of each fixed mixture; labels and speakers are those of the manifest's utterances.
+
+    Args:
+        mixtures: what is judged.
+        manifest: utterances with the same files as clips; clips it does not have are without label. None for none.
+        config: of the model.
+    """
+    labels = {}
+    if manifest is not None:
+        listed = list_utterances(manifest, config)
+        labels = {utterance.path.resolve(): utterance.facts for utterance in listed}
+    unknown = dict.fromkeys(("speaker", "gender", *(("emotion",) * bool(config.categories)), *config.attributes))
+    return tuple(
+        Utterance(
+            file=row.clip,
+            path=row.clip_path,
+            facts=unknown
+            | labels.get(row.clip_path.resolve(), {})
+            | {
+                **{"snr_db": row.snr_db, "noise_kind": row.noise_kind, "noise_file": _short(row.noise)},
+                **{"noise_offset_s": row.offset / SAMPLE_RATE, "gain_db": 20 * math.log10(row.gain), "mixture": number},
+            },
+            is_noisy=True,
+            mixture=row,
+        )
+        for number, row in enumerate(mixtures.rows)
     )
 
 

@@ -1,8 +1,8 @@
-"""One utterance judged: read, mixed at every SNR, recognised, enhanced and scored; one row for each condition."""
+"""An utterance and what is heard of it: by itself, in noise at every SNR, or as a mixture somebody else has made."""
 
 import dataclasses
 import json
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,10 @@ from typing import Any
 import numpy as np
 
 from sertool.core.audio.files import SAMPLE_RATE, read_audio
+from sertool.core.corpus.fixed_mixtures import FixedMixture, mixture_of
 from sertool.core.corpus.manifest import utterance_key
-from sertool.core.corpus.mixing import Draw, Mixer, SilentNoiseError
-from sertool.core.errors import AudioError, InputError
-from sertool.core.metrics.speech import speech_scores
-from sertool.core.models.inference import Recognizer
-from sertool.core.randomness import seed_for
-
-NO_REFERENCE = "there is no clean reference"
+from sertool.core.corpus.mixing import Draw, Mixer
+from sertool.core.errors import InputError
 
 NOISE_FACTS = ("snr_db", "noise_kind", "noise_file", "noise_offset_s", "gain_db")
 """What results say of the noise in every mixture, under the names a noisy manifest has for it."""
@@ -37,6 +33,7 @@ class Utterance:
         is_noisy: whether the audio is noisy already and is judged as it is.
         clean_path: the clean reference of noisy audio, if it has one.
         clean_digest: of the speech a mixture was made from, before it was resampled or scaled, if known.
+        mixture: how a fixed mixture is made of the audio; None where noise is drawn or there is none.
     """
 
     file: str
@@ -45,25 +42,7 @@ class Utterance:
     is_noisy: bool = False
     clean_path: Path | None = None
     clean_digest: str | None = None
-
-
-@dataclass(frozen=True)
-class Judge:
-    """What a process needs to judge utterances.
-
-    Attributes:
-        recognizer: the model.
-        mixer: makes the mixtures; None where only clean speech or noisy audio is judged.
-        snrs: SNRs in dB to mix at; None in it stands for clean speech.
-        measures: speech measures, see `sertool.core.metrics.speech`; empty for none.
-        seed: for measures that draw random numbers.
-    """
-
-    recognizer: Recognizer
-    mixer: Mixer | None
-    snrs: tuple[float | None, ...]
-    measures: tuple[str, ...]
-    seed: int
+    mixture: FixedMixture | None = None
 
 
 @dataclass(frozen=True)
@@ -75,55 +54,41 @@ class Heard:
     facts: dict[str, Any]
 
 
-def judge_utterance(utterance: Utterance, judge: Judge) -> list[dict[str, Any]]:
-    """Return one row for each condition an utterance is heard in.
+def conditions_of(utterance: Utterance, mixer: Mixer | None, snrs: Sequence[float | None]) -> list[Heard]:
+    """Return what is heard of an utterance: itself where it is noisy already or a fixed mixture, else at each SNR.
 
-    Each row holds `file` and the utterance's facts; `duration_s`, of what was heard; `snr_db` (None: clean),
-    `noise_kind`, `noise_file`, `noise_offset_s`, `gain_db`, and those of `FURTHER_FACTS` that were asked for;
-    `predicted` and `p_<category>`; `predicted_<attribute>`; and for each measure `unprocessed_<measure>`,
-    `enhanced_<measure>`, and the same with `_unscored`: why there is no value, else None.
+    Args:
+        utterance: which.
+        mixer: makes the mixtures; None where nothing is mixed.
+        snrs: in dB; None in it stands for clean speech.
 
     Raises:
-        AudioError: the audio or its clean reference cannot be read.
-        InputError: the utterance is silent and cannot be mixed, or the model's output is not finite.
+        AudioError: audio cannot be read.
+        InputError: the utterance is silent and cannot be mixed, or its reference is not as long.
     """
-    try:
-        return [
-            {"file": utterance.file, **utterance.facts, "duration_s": len(heard.samples) / SAMPLE_RATE, **heard.facts}
-            | _recognise(heard, judge.recognizer)
-            | _measure(heard, utterance, judge)
-            for heard in _conditions(utterance, judge)
-        ]
-    except SilentNoiseError:
-        raise
-    except AudioError as error:
-        raise AudioError(_as_called(str(error), utterance, judge.mixer)) from error
-    except InputError as error:
-        raise InputError(f"{utterance.file}: {error}") from error
-
-
-def _conditions(utterance: Utterance, judge: Judge) -> list[Heard]:
+    if utterance.mixture is not None:
+        return [Heard(*mixture_of(utterance.mixture), {})]
     samples = read_audio(utterance.path)
     if utterance.is_noisy:
         return [Heard(samples, _reference(utterance, samples), {})]
     key = utterance_key(utterance.path)
     heard = []
     draw = None
-    for snr_db in judge.snrs:
+    for snr_db in snrs:
         if snr_db is None:
-            heard.append(Heard(samples, samples, dict.fromkeys(NOISE_FACTS) | _further_facts(judge.mixer, None)))
+            heard.append(Heard(samples, samples, dict.fromkeys(NOISE_FACTS) | _further_facts(mixer, None)))
             continue
         # Drawn once: the noise of an utterance is the same at every SNR.
-        draw = draw or judge.mixer.draw(len(samples), key, snr_db=snr_db)
-        mixture = judge.mixer.apply(samples, dataclasses.replace(draw, snr_db=snr_db))
+        draw = draw or mixer.draw(len(samples), key, snr_db=snr_db)
+        mixture = mixer.apply(samples, dataclasses.replace(draw, snr_db=snr_db))
         facts = {
             "snr_db": snr_db,
             "noise_kind": mixture.kind,
-            "noise_file": None if draw.noise is None else judge.mixer.noise_set.files[draw.noise].name,
+            "noise_file": None if draw.noise is None else mixer.noise_set.files[draw.noise].name,
             "noise_offset_s": mixture.noise_offset_s,
             "gain_db": mixture.gain_db,
         }
-        heard.append(Heard(mixture.noisy, mixture.clean, facts | _further_facts(judge.mixer, draw)))
+        heard.append(Heard(mixture.noisy, mixture.clean, facts | _further_facts(mixer, draw)))
     return heard
 
 
@@ -160,7 +125,7 @@ def _reference(utterance: Utterance, noisy: np.ndarray) -> np.ndarray | None:
     return clean
 
 
-def _as_called(message: str, utterance: Utterance, mixer: Mixer | None) -> str:
+def as_called(message: str, utterance: Utterance, mixer: Mixer | None) -> str:
     """Return a message about files in which results' names for them stand in place of their paths."""
     names = {} if mixer is None else _names_in_sets(mixer)
     if utterance.clean_path is not None:
@@ -181,38 +146,3 @@ def _names_in_sets(mixer: Mixer) -> dict[Path, str]:
     if mixer.noise_set is not None:
         names |= {file.path: f"noise {file.name}" for file in mixer.noise_set.files}
     return names
-
-
-def _recognise(heard: Heard, recognizer: Recognizer) -> dict[str, Any]:
-    config = recognizer.model.config
-    if not (config.categories or config.attributes):
-        return {}
-    prediction = recognizer.predict(heard.samples)
-    row: dict[str, Any] = {}
-    if config.categories:
-        row["predicted"] = prediction.label
-        row |= {f"p_{name}": value for name, value in prediction.probabilities.items()}
-    row |= {f"predicted_{name}": value for name, value in (prediction.attributes or {}).items()}
-    if not all(math.isfinite(value) for value in row.values() if isinstance(value, float)):
-        raise InputError("the model's prediction is not a number; expected finite weights: train it again")
-    return row
-
-
-def _measure(heard: Heard, utterance: Utterance, judge: Judge) -> dict[str, Any]:
-    if not judge.measures:
-        return {}
-    seed = seed_for("speech measures", judge.seed, utterance_key(utterance.path))
-    signals = {
-        "unprocessed": heard.samples,
-        "enhanced": judge.recognizer.enhance(heard.samples, SAMPLE_RATE),
-    }
-    row: dict[str, Any] = {}
-    for signal, samples in signals.items():
-        if heard.clean is None:
-            scores = {"reasons": dict.fromkeys(judge.measures, NO_REFERENCE)}
-        else:
-            scores = speech_scores(heard.clean, samples, SAMPLE_RATE, seed=seed, measures=judge.measures)
-        for measure in judge.measures:
-            row[f"{signal}_{measure}"] = scores.get(measure)
-            row[f"{signal}_{measure}_unscored"] = scores["reasons"].get(measure)
-    return row

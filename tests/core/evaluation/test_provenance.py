@@ -27,6 +27,12 @@ def test_origin_names_data_model_noise_and_versions(corpus, noise, run, protocol
         "utterances": 6,
         "speakers": 2,
         "utterances_of_unknown_speakers": 0,
+        "categories": {"anger": 2, "neutral": 2, "sadness": 2},
+        "genders": {},
+        "splits": {
+            "test": {"utterances": 6, "speakers": 2, "hours": None},
+            "train": {"utterances": 1, "speakers": 1, "hours": None},
+        },
         "excluded": {},
         "absent_categories": [],
     }
@@ -35,8 +41,9 @@ def test_origin_names_data_model_noise_and_versions(corpus, noise, run, protocol
     assert provenance["model"]["name"] == "tiny"
     assert provenance["model"]["categories"] == ["anger", "neutral", "sadness"]
     assert provenance["model"]["recipe"]["seed"] == Recipe().seed
-    assert provenance["versions"]["pystoi"] == version("pystoi")
+    assert provenance["versions"]["pesq"] == version("pesq")
     assert str(corpus.parent) not in json.dumps(provenance)
+    assert provenance["system"] == {"kind": "run", "name": "tiny"}
     assert provenance["seen_utterances"] == 0
 
 

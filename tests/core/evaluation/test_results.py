@@ -8,14 +8,12 @@ import pytest
 from sklearn.metrics import f1_score, recall_score
 
 from sertool.core.errors import OutputError
-from sertool.core.evaluation.results import (
-    Results,
+from sertool.core.evaluation.results import Results, name_conditions, tabulate
+from sertool.core.evaluation.scores import (
     Subject,
     duration_notes,
-    name_conditions,
     score_conditions,
     summarise_measure,
-    tabulate,
     unscored_notes,
 )
 
@@ -178,7 +176,7 @@ def test_the_document_is_written_whole_and_reads_back(tmp_path):
 
 
 def test_predictions_are_written_as_a_table(tmp_path):
-    make_results().write_predictions(tmp_path / "predictions.csv")
+    make_results().write_outcomes(tmp_path / "predictions.csv")
     table = pd.read_csv(tmp_path / "predictions.csv")
     assert list(table.columns[:3]) == ["file", "condition", "snr_db"]
     assert len(table) == len(ROWS)
