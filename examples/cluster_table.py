@@ -173,9 +173,14 @@ def judged(run: Path, corpus: str, seed: int) -> dict:
 
 def sertool(*arguments: object) -> None:
     """Run a command of sertool, and end with it where it fails."""
+    run_python("-m", "sertool", *arguments)
+
+
+def run_python(*arguments: object) -> None:
+    """Run Python on a script or module, and end with it where it fails."""
     # glibc gives large blocks back to the system after each update and takes them anew, at a third of the time.
     memory = {"MALLOC_MMAP_THRESHOLD_": "2000000000", "MALLOC_TRIM_THRESHOLD_": "4000000000"}
-    command = [sys.executable, "-m", "sertool", *map(str, arguments)]
+    command = [sys.executable, *map(str, arguments)]
     ended = subprocess.run(command, env={**memory, **os.environ}, check=False)
     if ended.returncode:
         sys.exit(ended.returncode)

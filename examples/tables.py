@@ -327,7 +327,111 @@ def kmeans(results: Path) -> str:
     return "\n".join([*lines, ""])
 
 
+def noise_robustness(results: Path) -> str:
+    """Return, of each corpus, every row's scores in noise of unseen kinds, how it compares, and its enhanced speech."""
+    document = _read(results / "noise-robustness.json")
+    parts = []
+    for corpus, found in document["corpora"].items() if document else ():
+        rows = {one["row"]: one for one in found["rows"]}
+        heard = {name: one for name, one in rows.items() if "conditions" in one}
+        if not heard:
+            continue
+        conditions = [one["condition"] for one in next(iter(heard.values()))["conditions"]]
+        parts += [f"**{NAMES[corpus]}**: F1-macro / UA, one training each (n = 1).", ""]
+        parts += [f"| | folds | {' | '.join(conditions)} |", f"|---|---|{'---|' * len(conditions)}"]
+        for name, one in heard.items():
+            cells = [f"{_short(scored['f1_macro'])} / {_short(scored['ua'])}" for scored in one["conditions"]]
+            parts.append(f"| {name} | {len(one['folds'])} of {found['folds_of_the_corpus']} | {' | '.join(cells)} |")
+        blank = [name for name in found["blank"] if name != "enhancement only"]
+        parts += [f"| {name} | none | {' | '.join([' '] * len(conditions))} |" for name in blank]
+        parts += ["", *_against_baseline(heard), *_kinds(heard), *_enhanced(rows)]
+    return "\n".join(parts)
+
+
+NAMES = {"ravdess": "RAVDESS, 8 classes", "emodb": "EmoDB, 7 classes", "nemo": "nEMO, 6 classes"}
+
+
+def _against_baseline(rows: dict[str, dict]) -> list[str]:
+    """Return the table of differences to the baseline at 0 dB."""
+    compared = {name: one["comparison"] for name, one in rows.items() if "comparison" in one}
+    if not compared:
+        return []
+    baseline = next(iter(compared.values()))["baseline"]
+    lines = [f"At 0 dB, against *{baseline}* on the same utterances; sign-flip test over speakers, Holm over SNRs:", ""]
+    lines += [
+        "| | speakers | difference in F1-macro | 95 % interval | p | p, Holm | verdict |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, comparison in compared.items():
+        one = next(each for each in comparison["conditions"] if each["condition"] == "0 dB")
+        interval = "–" if one["interval"] is None else " to ".join(f"{end:+.2f}" for end in one["interval"])
+        p, holm = ("–" if one[key] is None else f"{one[key]:.3f}" for key in ("p", "p_holm"))
+        told = one["verdict"] or "none: fewer than 8 speakers"
+        lines.append(f"| {name} | {one['speakers']} | {one['difference']:+.3f} | {interval} | {p} | {holm} | {told} |")
+    return [*lines, ""]
+
+
+def _kinds(rows: dict[str, dict]) -> list[str]:
+    """Return the table of UA by kind of noise at 0 dB."""
+    found = {
+        name: {each["noise_kind"]: each for each in one["by_kind"] if each["condition"] == "0 dB"}
+        for name, one in rows.items()
+    }
+    kinds = sorted({kind for by_kind in found.values() for kind in by_kind})
+    counts = next(iter(found.values()))
+    head = " | ".join(f"{kind} ({counts[kind]['n']})" if kind in counts else kind for kind in kinds)
+    lines = ["UA at 0 dB by kind of noise (utterances of the first row; a few of each speaker, so read with care):", ""]
+    lines += [f"| | {head} |", f"|---|{'---|' * len(kinds)}"]
+    for name, by_kind in found.items():
+        lines.append(
+            f"| {name} | {' | '.join(_short(by_kind[kind]['ua']) if kind in by_kind else '–' for kind in kinds)} |"
+        )
+    return [*lines, ""]
+
+
+def _enhanced(rows: dict[str, dict]) -> list[str]:
+    """Return the table of speech quality at 0 dB, before and after."""
+    found = {name: one["speech"] for name, one in rows.items() if "speech" in one}
+    if not found:
+        return []
+    measures = {**MEASURES, "estoi": ("ESTOI", 3), "segmental_snr": ("segSNR, dB", 1), "covl": ("COVL", 2)}
+    first = next(each for each in next(iter(found.values())) if each["condition"] == "0 dB")
+    lines = [f"Speech quality at 0 dB, fold 0, {first['n']} utterances:", ""]
+    lines += [f"| | {' | '.join(name for name, _ in measures.values())} |", f"|---|{'---|' * len(measures)}"]
+    cells = [f"{first[measure]['unprocessed']:.{digits}f}" for measure, (_, digits) in measures.items()]
+    lines.append(f"| unprocessed | {' | '.join(cells)} |")
+    for name, conditions in found.items():
+        one = next(each for each in conditions if each["condition"] == "0 dB")
+        cells = [f"{one[measure]['enhanced']:.{digits}f}" for measure, (_, digits) in measures.items()]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+TESTS = {
+    "sign_flip": "sign-flip over speakers",
+    "interval_without_zero": "95 % interval leaves out 0",
+    "mcnemar": "McNemar",
+    "subset_t_test": "t-test, 15 subsets",
+}
+
+
+def false_alarms(results: Path) -> str:
+    """Return the false-alarm rates of tests on simulated pairs of systems of which neither is better."""
+    document = _read(results / "false-alarms.json")
+    lines = []
+    for scenario in document["scenarios"] if document else ():
+        speakers = [row["speakers"] for row in scenario["rows"]]
+        lines += [f"{scenario['scenario'].capitalize()}: {scenario['about']}", ""]
+        lines += [f"| speakers | {' | '.join(map(str, speakers))} |", f"|---|{'---|' * len(speakers)}"]
+        for test, name in TESTS.items():
+            cells = ["–" if not row[test] else f"{row[test]['rate']:.3f}" for row in scenario["rows"]]
+            lines.append(f"| {name} | {' | '.join(cells)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
 SECTIONS = {
+    **{"noise robustness": noise_robustness, "false alarms": false_alarms},
     **{"results": scores, "adaptation": adaptation, "clusters": clusters, "curricula": curricula},
     **{"pretext": pretext, "speed": speed, "k-means": kmeans, "votes": votes, "robustness": robustness},
 }

@@ -10,6 +10,7 @@ import typer
 
 from sertool.cli import console
 from sertool.cli import evaluate_options as options
+from sertool.cli.evaluate_settings import measures_of, read_corpus, read_protocol, with_stress
 from sertool.cli.evaluate_tables import print_json, print_tables
 from sertool.cli.mixing_options import (
     Babble,
@@ -49,6 +50,7 @@ def evaluate(
     clean_reference: CleanReference = None,
     mixtures: options.Mixtures = None,
     predictions: options.Predictions = None,
+    word_map: options.Map = None,
     enhancer: options.EnhancerText = None,
     split: options.Split = "test",
     seed: options.Seed = 0,
@@ -91,15 +93,15 @@ def evaluate(
     if not outputs:
         console.if_interrupted("nothing was kept; with --output FILE an evaluation goes on when it is run again")
     _refuse_existing(outputs, overwrite=overwrite or _had_begun_writing(outputs))
-    corpus, noise = _corpus(manifest, noise, babble, mixtures)
-    protocol = _protocol(
+    corpus, noise = read_corpus(manifest, noise, babble, mixtures)
+    protocol = read_protocol(
         corpus,
         noise,
         kinds=kind,
         snrs=snr,
         split=None if split == options.ALL else split,
         seed=seed,
-        measures=_measures(speech=not no_speech_metrics, dnsmos=dnsmos),
+        measures=measures_of(speech=not no_speech_metrics, dnsmos=dnsmos),
         on_unknown=on_unknown.value,
         allow_seen=allow_seen,
         unseen_noise=unseen_noise,
@@ -116,14 +118,14 @@ def evaluate(
     workers = workers or default_workers()
     limits = None
     if stress:
-        protocol, limits = _with_stress(protocol, model, recipe, rir=rir)
+        protocol, limits = with_stress(protocol, model, recipe, rir=rir)
     elif recipe is not None:
         raise InputError("--recipe sets the limits of stress tests, but none are run: add --stress, or leave it out")
 
     def finish(results: "Results", evaluation: "Evaluation | None", journal: "Journal | None" = None) -> "Results":
         """Compare, judge by the limits, write, and print."""
         if baseline:
-            results = _compared(results, baseline, corpus, protocol, workers)
+            results = _compared(results, baseline, corpus, protocol, workers, word_map)
         if limits is not None:
             results = _held_to(results, limits)
         if journal:
@@ -132,12 +134,14 @@ def evaluate(
         print_json(results, command_line(context)) if as_json else print_tables(results)
         return results
 
+    if word_map and not predictions and not baseline:
+        raise InputError("--map is about the words of --predictions or --baseline tables: name one, or leave it out")
     if predictions:
         if model is not None or mixtures is not None:
             raise InputError(
                 "--predictions were made already, on mixtures of their own: leave --model and --mixtures out"
             )
-        finish(_judged_elsewhere(corpus, predictions, protocol), None)
+        finish(_judged_elsewhere(corpus, predictions, protocol, word_map), None)
         return
     evaluation = _prepared(corpus, model, protocol, workers)
     with _journal(evaluation, outputs, overwrite=overwrite) as journal:
@@ -200,113 +204,30 @@ def _journal(evaluation: "Evaluation", outputs: list[Path], *, overwrite: bool) 
             remove_leftovers(folder)
 
 
-def _corpus(
-    manifest: Path | None, noise: Path | None, babble: Path | None, mixtures: Path | None
-) -> "tuple[Manifest | None, Path | None]":
-    """Return the manifest named and the noise named; without a manifest the sample corpus, and its noise if need be.
-
-    Fixed mixtures need no manifest: without one nobody says what their emotions are.
-    """
-    from sertool.core.corpus.manifest import Manifest
-
-    if manifest is not None:
-        return Manifest.read(manifest), noise
-    if mixtures is not None:
-        return None, noise
-    from sertool.core.corpus.sample import sample_manifest, sample_noise
-
-    return Manifest.read(sample_manifest()), noise or (sample_noise("unseen") if babble is None else None)
-
-
-def _protocol(
-    corpus: "Manifest | None",
-    noise: Path | None,
-    *,
-    kinds: list[str] | None,
-    snrs: list[str] | None,
-    mixtures: Path | None,
-    enhancer: str | None,
-    dnsmos: Path | None,
-    device: str,
-    **settings: Any,
-) -> "Protocol":
-    from sertool.core.corpus.fixed_mixtures import read_fixed_mixtures
-    from sertool.core.corpus.mixing import parse_snr
-    from sertool.core.corpus.noise import NoiseSet
-    from sertool.core.evaluation.enhancer import read_enhancer
-    from sertool.core.evaluation.protocol import Protocol, is_noisy
-    from sertool.core.metrics.dnsmos import Dnsmos
-
-    if kinds and noise is None:
-        raise InputError("--kind chooses among noises, but there are none: name them with --noise")
-    choice = None
-    if snrs:
-        choice = parse_snr(snrs, allow_clean=True)
-    elif corpus is not None and mixtures is None and not is_noisy(corpus):
-        mixes = noise is not None or settings["babble"] is not None
-        choice = parse_snr(["clean", "0"] if mixes else ["clean"], allow_clean=True)
-    return Protocol(
-        snr=choice,
-        # The sample corpus has noise at hand, which only an SNR calls for.
-        noise=None if noise is None else NoiseSet.read(noise, kinds=kinds or None),
-        mixtures=None if mixtures is None else read_fixed_mixtures(mixtures),
-        enhancer=None if enhancer is None else read_enhancer(enhancer, device),
-        dnsmos=None if dnsmos is None else Dnsmos.read(dnsmos),
-        device=device,
-        **settings,
-    )
-
-
-def _measures(*, speech: bool, dnsmos: Path | None) -> tuple[str, ...]:
-    from sertool.core.metrics.speech import MEASURES
-
-    if dnsmos is not None and not speech:
-        raise InputError("--dnsmos and --no-speech-metrics exclude each other: leave one out")
-    return MEASURES if speech else ()
-
-
-def _with_stress(
-    protocol: "Protocol", model: str | None, recipe: Path | None, *, rir: Path | None
-) -> "tuple[Protocol, StressLimits]":
-    """Return the protocol with stress tests in its noise, and the limits of the recipe named or of the run's own."""
-    from sertool.core.corpus.reverberation import RirSet
-    from sertool.core.evaluation.leaks import run_of
-    from sertool.core.evaluation.stress import make_stress
-    from sertool.core.evaluation.stress_scores import check_limits
-    from sertool.core.models.inference import load
-    from sertool.core.training.recipe import read_recipe
-
-    tests = make_stress(
-        noise=protocol.noise,
-        rirs=None if rir is None else RirSet.read(rir),
-        seed=protocol.seed,
-        babble=protocol.babble,
-        level=protocol.speech_level,
-    )
-    if recipe is not None:
-        limits = read_recipe(recipe).stress
-    else:
-        run = run_of(load(model, "cpu"))
-        limits = (run.recipe if run else read_recipe()).stress
-    check_limits(limits, tests, abstains=True)
-    return dataclasses.replace(protocol, stress=tests), limits
-
-
 def _prepared(corpus: "Manifest | None", model: str | None, protocol: "Protocol", workers: int) -> "Evaluation":
     from sertool.core.evaluation.by_snr import prepare_evaluation
 
     return prepare_evaluation(corpus, model, protocol, workers=workers)
 
 
-def _judged_elsewhere(corpus: "Manifest", predictions: list[Path], protocol: "Protocol") -> "Results":
+def _judged_elsewhere(
+    corpus: "Manifest", predictions: list[Path], protocol: "Protocol", words: list[str] | None
+) -> "Results":
+    from sertool.core.corpus.categories import parse_map
     from sertool.core.evaluation.predicted import evaluate_predictions
 
-    return evaluate_predictions(corpus, predictions, protocol)
+    return evaluate_predictions(corpus, predictions, protocol, mapping=parse_map(words or []))
 
 
 def _compared(
-    results: "Results", baseline: list[str], corpus: "Manifest | None", protocol: "Protocol", workers: int
+    results: "Results",
+    baseline: list[str],
+    corpus: "Manifest | None",
+    protocol: "Protocol",
+    workers: int,
+    words: list[str] | None,
 ) -> "Results":
+    from sertool.core.corpus.categories import parse_map
     from sertool.core.evaluation.predicted import against
 
     if corpus is None:
@@ -317,7 +238,8 @@ def _compared(
             advance = bars.enter_context(console.progress(total, "evaluating the baseline"))
             return lambda: advance(1)
 
-        return against(results, baseline, corpus, protocol, workers=workers, on_start=start)
+        mapping = parse_map(words or [])
+        return against(results, baseline, corpus, protocol, workers=workers, on_start=start, mapping=mapping)
 
 
 def _held_to(results: "Results", limits: "StressLimits") -> "Results":

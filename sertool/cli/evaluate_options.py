@@ -74,6 +74,10 @@ Predictions = Annotated[
         "--predictions", help="Judge another tool's predictions (file_name, snr_db, predicted) instead; repeatable."
     ),
 ]
+Map = Annotated[
+    list[str] | None,
+    typer.Option("--map", metavar="WORD=CATEGORY", help="A word of those predictions, and our category; repeatable."),
+]
 EnhancerText = Annotated[
     str | None,
     typer.Option(

@@ -6,6 +6,7 @@ import pandas as pd
 
 from sertool.core.evaluation.by_snr import Evaluation
 from sertool.core.evaluation.report.listening import Listening, choose, chosen_by
+from sertool.core.evaluation.report.words import main_condition
 from sertool.core.evaluation.results import Results
 from sertool.core.evaluation.scores import MEASURE_NAMES
 from sertool.core.evaluation.utterance import conditions_of
@@ -21,7 +22,7 @@ def listen_again(evaluation: Evaluation, results: Results) -> tuple[list[Listeni
     Returns:
         The utterances with their audio; the words of `chosen_by`.
     """
-    condition = _telling_condition(results)
+    condition = main_condition(results.document())["condition"]
     listener = evaluation.system.open()
     by_file: dict[str, list[Any]] = {}
     for utterance in evaluation.utterances:
@@ -54,12 +55,6 @@ def listen_again(evaluation: Evaluation, results: Results) -> tuple[list[Listeni
             )
         )
     return examples, chosen_by(results.table, condition)
-
-
-def _telling_condition(results: Results) -> str:
-    """Return the condition nearest to 0 dB, where enhancement and recognition are both put to the test."""
-    noisy = [one for one in results.conditions if one["snr_db"] is not None]
-    return min(noisy, key=lambda one: abs(one["snr_db"]))["condition"] if noisy else results.conditions[0]["condition"]
 
 
 def _figures(row: pd.Series) -> dict[str, float]:

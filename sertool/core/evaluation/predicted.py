@@ -2,10 +2,11 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from sertool.core.corpus.manifest import Manifest
@@ -18,19 +19,27 @@ from sertool.core.evaluation.protocol import Protocol, is_noisy
 from sertool.core.evaluation.provenance import describe_data, portable, versions
 from sertool.core.evaluation.results import Results
 from sertool.core.evaluation.scores import Subject, score_by, score_conditions
+from sertool.core.evaluation.selection import file_names
 from sertool.core.evaluation.utterance import Utterance
 
 TABLES = (".csv", ".tsv", ".parquet")
 """Suffixes by which a table of predictions is told from a run."""
 
 
-def evaluate_predictions(manifest: Manifest, paths: Sequence[Path], protocol: Protocol) -> Results:
+def evaluate_predictions(
+    manifest: Manifest,
+    paths: Sequence[Path],
+    protocol: Protocol,
+    *,
+    mapping: Mapping[str, str | None] | None = None,
+) -> Results:
     """Score another tool's predictions as a model's own are scored.
 
     Args:
-        manifest: the utterances, clean or noisy.
+        manifest: the utterances, clean or noisy; those without a category are not scored.
         paths: tables, see `read_predictions`; folds or seeds are pooled.
         protocol: its split, SNRs and `by_kind` count; nothing is heard, so the rest must be as by default.
+        mapping: the other tool's words for categories, see `parse_map`.
 
     Raises:
         InputError: as `read_predictions`.
@@ -43,7 +52,9 @@ def evaluate_predictions(manifest: Manifest, paths: Sequence[Path], protocol: Pr
     if protocol.snr is None and not is_noisy(manifest):
         raise InputError("no SNR was given; expected those that were predicted, or 'clean': write for example --snr 0")
     chosen = manifest.split(protocol.split) if protocol.split is not None else manifest
-    table = read_predictions(paths, chosen, protocol.conditions)
+    chosen.require("emotion")
+    chosen = chosen.where(chosen.table["emotion"].notna().to_numpy(bool))
+    table = read_predictions(paths, chosen, protocol.conditions, mapping=mapping)
     if "noise_kind" not in table:
         table["noise_kind"] = None
     classes = tuple(sorted(table["emotion"].dropna().unique()))
@@ -89,6 +100,7 @@ def against(
     *,
     workers: int = 1,
     on_start: Callable[[int], Callable[[], None]] | None = None,
+    mapping: Mapping[str, str | None] | None = None,
 ) -> Results:
     """Return results with their comparison to a baseline on the same mixtures.
 
@@ -99,6 +111,7 @@ def against(
         protocol: what `results` were found by; the baseline is judged by it too, but for speech measures and stress.
         workers: processes.
         on_start: told how many utterances there are to judge; what it returns is called after each.
+        mapping: the words for categories of a baseline in tables.
 
     Raises:
         InputError: as `prepare_evaluation`, `read_predictions` and `compare`.
@@ -106,18 +119,21 @@ def against(
     if not next((one for one in results.conditions if one.get("f1_macro") is not None), None):
         raise InputError("there are no categories to compare by; expected emotions: leave --baseline out")
     classes = list(next(one["per_class"] for one in results.conditions if one.get("per_class")))
-    table, name = _baseline_table(baseline, manifest, protocol, workers=workers, on_start=on_start)
+    tables = [Path(text) for text in baseline if Path(text).suffix.lower() in TABLES]
+    if len(tables) == len(baseline):
+        files = set(results.table["file"])
+        judged = [file in files for file in file_names(manifest)]
+        chosen, name = manifest.where(np.array(judged)), name_of(tables)
+        table = read_predictions(tables, chosen, protocol.conditions, categories=classes, mapping=mapping)
+    else:
+        table, name = _run_as_baseline(baseline, manifest, protocol, workers=workers, on_start=on_start)
     comparison = compare(results.table, table, classes, name=name, seed=protocol.seed)
     return dataclasses.replace(results, parts={"comparison": comparison} | results.parts)
 
 
-def _baseline_table(
+def _run_as_baseline(
     baseline: Sequence[str], manifest: Manifest, protocol: Protocol, *, workers: int, on_start: Any
 ) -> tuple[pd.DataFrame, str]:
-    tables = [Path(text) for text in baseline if Path(text).suffix.lower() in TABLES]
-    if len(tables) == len(baseline):
-        chosen = manifest.split(protocol.split) if protocol.split is not None else manifest
-        return read_predictions(tables, chosen, protocol.conditions), name_of(tables)
     if len(baseline) > 1:
         raise InputError(
             f"{len(baseline)} baselines were named, not all of them tables; expected one run, or tables of the folds "

@@ -114,7 +114,7 @@ def list_utterances(manifest: Manifest, config: SharedConfig) -> tuple[Utterance
         table = table.assign(speaker=manifest.speakers())
     facts = table.astype(object).where(table.notna(), None).to_dict("records") or [{} for _ in range(len(manifest))]
     paths = manifest.paths()
-    names = [name if not Path(name).is_absolute() else utterance_key(name) for name in manifest.table["file_name"]]
+    names = file_names(manifest)
     clean: list[Path | None] = [None] * len(paths)
     digests: list[str | None] = [None] * len(paths)
     if noisy:
@@ -131,6 +131,11 @@ def list_utterances(manifest: Manifest, config: SharedConfig) -> tuple[Utterance
         Utterance(file=name, path=path, facts=row, is_noisy=noisy, clean_path=reference, clean_digest=digest)
         for name, path, row, reference, digest in zip(names, paths, facts, clean, digests, strict=True)
     )
+
+
+def file_names(manifest: Manifest) -> list[str]:
+    """Return what results call each file of a manifest: its name there, or the end of it where that is absolute."""
+    return [name if not Path(name).is_absolute() else utterance_key(name) for name in manifest.table["file_name"]]
 
 
 def list_mixtures(mixtures: FixedMixtures, manifest: Manifest | None, config: SharedConfig) -> tuple[Utterance, ...]:

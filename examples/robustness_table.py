@@ -1,0 +1,290 @@
+"""How well emotion is recognised in noise nobody trained on: every row, every corpus, one resumable command.
+
+    python examples/robustness_table.py DATA WORK -o RESULTS.json [--corpora ravdess emodb nemo] [--folds 6] [--seeds 0]
+
+DATA holds ravdess/, emodb/, nemo/, librispeech/, picovoice/ and noise/{seen,unseen}/. WORK takes manifests, runs and
+outcomes. One encoder, pre-trained by denoising on speech that is in no test split (nEMO's train split, LibriSpeech
+train-clean-100, the spoken commands), is where all trained rows start, and each takes the same updates, at settings
+carried over from examples/recipes: no row was searched for (one trial each). A test utterance gets one noise, of a kind
+that training has not met or the babble of six strangers, at every SNR. Rows come before folds and folds before seeds:
+what was not run stays blank. Folds are pooled: scores are of all utterances of the folds that were run, and rows are
+compared over speakers. The first run is timed, and the time of the whole grid printed, before the others begin.
+"""
+
+import argparse
+import importlib.metadata
+import json
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import pandas as pd
+from cluster_table import HERE, run_python, sertool
+
+from sertool.core.evaluation.comparison import compare
+from sertool.core.evaluation.scores import Subject, score_conditions
+from sertool.core.metrics.speech import MEASURES
+
+SNRS = ("clean", "20", "10", "5", "0", "-5")
+SPEECH = ("nemo.csv", "librispeech.csv", "picovoice.csv")
+ENCODER = Path("encoder")
+MOST_FOLDS = 10
+
+CORPORA = {
+    "ravdess": {"folds": 6, "split": lambda fold: ["--folds", 6, "--fold", fold], "epochs": 10},
+    "emodb": {"folds": 10, "split": lambda fold: ["--folds", 10, "--fold", fold], "epochs": 16},
+    "nemo": {
+        "folds": 1,
+        "split": lambda fold: ["--test-speakers", "EB0,KS0", "--dev-speakers", "IC0,MP0"],
+        "epochs": 8,
+    },
+}
+"""How each corpus is split into folds, and how many epochs every row learns for."""
+
+EMOTION, ENHANCEMENT = ("--task", "emotion"), ("--task", "enhancement")
+BOTH = (*EMOTION, *ENHANCEMENT)
+TRAININGS: dict[str, dict] = {
+    "clean": {"train": (*EMOTION, "--schedule", "at-once"), "noise": False},
+    "noise": {"train": (*EMOTION, "--schedule", "at-once")},
+    "enhancement": {"train": (*ENHANCEMENT, "--schedule", "at-once")},
+    "at-once": {"train": (*BOTH, "--schedule", "at-once")},
+    "cascade": {"train": (*BOTH, "--schedule", "cascade")},
+    "router": {"train": (*BOTH, "--schedule", "heads-then-all", "--adapt", "router")},
+    "best": {"train": (*BOTH, "--schedule", "at-once", "--set", "layer_sum=per-head", "--curriculum", "none")},
+}
+"""What is told to `sertool train` for each training, beside what all of them are told."""
+
+ROWS: dict[str, dict] = {
+    "functionals + SVM": {"svm": True},
+    "emotion only, clean": {"training": "clean"},
+    "emotion only, in noise": {"training": "noise"},
+    "enhancement, then emotion": {"training": "clean", "enhancer": "enhancement"},
+    "joint, at once": {"training": "at-once"},
+    "joint, cascade": {"training": "cascade"},
+    "joint, router": {"training": "router"},
+    "joint, best combination": {"training": "best"},
+    "enhancement only": {"training": "enhancement"},
+}
+"""What each row of the table is judged on: a training, perhaps behind an enhancer, or the classical system."""
+
+SPEECH_SCORED = (("ravdess", 0), ("emodb", 0))
+"""Where speech quality is measured too."""
+
+BASELINE = "emotion only, in noise"
+"""What every other row is compared with."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A fold of a corpus under a seed."""
+
+    corpus: str
+    fold: int
+    seed: int
+
+    @property
+    def manifest(self) -> str:
+        """Its table of utterances."""
+        return f"{self.corpus}-{self.fold}.csv" if CORPORA[self.corpus]["folds"] > 1 else f"{self.corpus}.csv"
+
+    def run(self, training: str) -> Path:
+        """Return the folder of a training."""
+        return Path(f"{self.corpus}-{self.fold}-{training}-seed{self.seed}")
+
+    def outcomes(self, row: str) -> Path:
+        """Return the table of what a row heard in every utterance."""
+        return Path(f"{self.corpus}-{self.fold}-{_slug(row)}-seed{self.seed}.csv")
+
+
+def main() -> None:
+    """Train and judge what is missing, then write the table."""
+    options = _options()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    options.work.mkdir(parents=True, exist_ok=True)
+    options.data, options.output = options.data.resolve(), options.output.resolve()
+    os.chdir(options.work)
+    prepare(options)
+    cells = list(_cells(options))
+    trainings = [(cell, training) for cell in cells for training in _needed(options.rows)]
+    began = time.monotonic()
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for number, _ in enumerate(pool.map(lambda job: train(*job, options), trainings)):
+            if number + 1 == options.jobs and (spent := time.monotonic() - began) > 60:
+                hours = spent * len(trainings) / options.jobs / 3600
+                print(f"the first trainings took {spent:.0f} s; all {len(trainings)} will take about {hours:.1f} h")
+    if options.train_only:
+        return
+    for cell in cells:
+        for row in options.rows:
+            judge(cell, row, options)
+    text = json.dumps(document(options, cells), indent=1, ensure_ascii=False)
+    options.output.write_text(text + "\n", encoding="utf-8")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
+    parser.add_argument("--corpora", nargs="+", choices=CORPORA, default=list(CORPORA))
+    parser.add_argument("--folds", type=int, default=MOST_FOLDS, help="folds of each corpus at most")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--jobs", type=int, default=2, help="trainings at a time, a core each")
+    parser.add_argument("--train-only", action="store_true", help="judge nothing yet")
+    return parser.parse_args()
+
+
+def _cells(options: argparse.Namespace) -> Iterator[Cell]:
+    """Yield the folds in the order in which they are run: the first of every corpus, then the second, seed by seed."""
+    for seed in options.seeds:
+        for fold in range(options.folds):
+            for corpus in options.corpora:
+                if fold < CORPORA[corpus]["folds"]:
+                    yield Cell(corpus, fold, seed)
+
+
+def _needed(rows: list[str]) -> list[str]:
+    """Return the trainings that rows are judged on, each once."""
+    named = set(chain.from_iterable((ROWS[row].get("training"), ROWS[row].get("enhancer")) for row in rows))
+    return [training for training in TRAININGS if training in named]
+
+
+def prepare(options: argparse.Namespace) -> None:
+    """Write the manifests and pre-train the encoder, where that was not done before."""
+    wanted = {
+        "librispeech": ["folder", options.data / "librispeech" / "train-clean-100"],
+        "picovoice": ["folder", options.data / "picovoice"],
+        "babble": ["folder", options.data / "librispeech" / "test-other"],
+    }
+    for corpus, facts in CORPORA.items():
+        for fold in range(facts["folds"]):
+            wanted[Path(Cell(corpus, fold, 0).manifest).stem] = [corpus, options.data / corpus, *facts["split"](fold)]
+    for name, arguments in wanted.items():
+        if not Path(f"{name}.csv").is_file():
+            sertool("corpus", *arguments, "-o", f"{name}.csv")
+    sertool(
+        *["pretrain", *SPEECH, "--task", "denoise", "--noise", options.data / "noise" / "seen"],
+        *["--recipe", HERE / "recipes" / "robustness-encoder.yaml", "--seed", 0, "-o", ENCODER],
+    )
+
+
+def train(cell: Cell, training: str, options: argparse.Namespace) -> None:
+    """Train one model, or go on with it."""
+    facts = TRAININGS[training]
+    noise = ["--noise", options.data / "noise" / "seen"] if facts.get("noise", True) else []
+    sertool(
+        *["train", cell.manifest, "--recipe", HERE / "recipes" / "robustness.yaml", "--encoder", ENCODER, *noise],
+        *facts["train"],
+        *["--epochs", CORPORA[cell.corpus]["epochs"], "--seed", cell.seed, "-o", cell.run(training)],
+    )
+
+
+def judge(cell: Cell, row: str, options: argparse.Namespace) -> None:
+    """Write what a row heard in every test utterance of a fold, where that was not done before."""
+    facts, outcomes = ROWS[row], cell.outcomes(row)
+    if outcomes.is_file():
+        return
+    noise = ["--noise", options.data / "noise" / "unseen", "--babble", "babble.csv"]
+    asked = [word for snr in SNRS for word in ("--snr", snr)]
+    if facts.get("svm"):
+        predictions = outcomes.with_suffix(".predictions.csv")
+        script = [HERE / "functionals_svm.py", cell.manifest, "--train-noise", options.data / "noise" / "seen"]
+        run_python(*script, *noise, *asked, "--seed", cell.seed, "-o", predictions)
+        sertool("evaluate", cell.manifest, "--predictions", predictions, *asked, "--outcomes", outcomes)
+        return
+    enhancer = ["--enhancer", cell.run(facts["enhancer"])] if "enhancer" in facts else []
+    # PESQ of every fold and row would take longer than the trainings; behind the enhancer it is that of the enhancer.
+    scored = (cell.corpus, cell.fold) in SPEECH_SCORED and not enhancer
+    speech = [] if scored else ["--no-speech-metrics"]
+    if not scored and facts["training"] == "enhancement":
+        return
+    sertool(
+        *["evaluate", cell.manifest, "--model", cell.run(facts["training"]), *enhancer, *noise, "--unseen-noise"],
+        *[*asked, *speech, "--outcomes", outcomes],
+    )
+
+
+def document(options: argparse.Namespace, cells: list[Cell]) -> dict:
+    """Return the scores of every row, its folds pooled, with what they were made by."""
+    return {
+        "command": ["python", "examples/robustness_table.py", *_command(options)],
+        "versions": {name: importlib.metadata.version(name) for name in ("sertool", "torch", "scikit-learn", "numpy")},
+        "seed": options.seeds if len(options.seeds) > 1 else options.seeds[0],
+        "data": "test noise of unseen kinds and six-talker babble, a noise an utterance; encoder pre-trained on nEMO "
+        "train, LibriSpeech train-clean-100 and Picovoice's commands",
+        "trials_of_each_row": 1,
+        "epochs": {corpus: CORPORA[corpus]["epochs"] for corpus in options.corpora},
+        "corpora": {corpus: pooled(corpus, options, cells) for corpus in options.corpora},
+    }
+
+
+def pooled(corpus: str, options: argparse.Namespace, cells: list[Cell]) -> dict:
+    """Return what was found on a corpus: of each row the folds that were run, its scores, and how it compares."""
+    tables: dict[str, pd.DataFrame] = {}
+    found: dict[str, list[tuple[int, int]]] = {}
+    for row in options.rows:
+        done = [cell for cell in cells if cell.corpus == corpus and cell.outcomes(row).is_file()]
+        if done:
+            parts = [pd.read_csv(cell.outcomes(row), dtype={"speaker": str}).assign(seed=cell.seed) for cell in done]
+            tables[row] = pd.concat(parts, ignore_index=True)
+            found[row] = [(cell.fold, cell.seed) for cell in done]
+    return {
+        "folds_of_the_corpus": CORPORA[corpus]["folds"],
+        "blank": [row for row in options.rows if row not in tables],
+        "rows": [
+            {"row": row, "folds": sorted({fold for fold, _ in found[row]}), "seeds": sorted({s for _, s in found[row]})}
+            | scores(table, tables.get(BASELINE), row)
+            for row, table in tables.items()
+        ],
+    }
+
+
+def scores(table: pd.DataFrame, baseline: pd.DataFrame | None, row: str) -> dict:
+    """Return the scores of a row by condition and by kind of noise, and its comparison with the baseline."""
+    found: dict = {}
+    measures = tuple(name for name in MEASURES if f"enhanced_{name}" in table)
+    if measures:
+        heard = table[table["enhanced_stoi"].notna()]
+        found["speech"] = [
+            {"condition": one["condition"], "n": one["n"]}
+            | {
+                name: {signal: one["speech"][name][signal]["mean"] for signal in ("unprocessed", "enhanced")}
+                for name in measures
+            }
+            for one in score_conditions(heard, Subject((), (), measures))
+        ]
+    if "predicted" not in table:
+        return found
+    classes = tuple(sorted(table["emotion"].unique()))
+    subject = Subject(classes, (), ())
+    kept = ("condition", "n", "f1_macro", "ua", "intervals")
+    found["conditions"] = [{name: one[name] for name in kept} for one in score_conditions(table, subject)]
+    kinds = score_conditions(table, subject, by_kind=True)
+    found["by_kind"] = [{name: one[name] for name in ("condition", "noise_kind", "n", "ua")} for one in kinds]
+    if baseline is not None and row != BASELINE:
+        both = set(table["file"]) & set(baseline["file"])
+        ours, theirs = (one[one["file"].isin(both)] for one in (table, baseline))
+        found["comparison"] = compare(ours, theirs, classes, name=BASELINE)
+    return found
+
+
+def _command(options: argparse.Namespace) -> list[str]:
+    """Return the arguments this was called with, folders by their names alone."""
+    words = [options.data.name, options.work.name, "-o", f"examples/results/{options.output.name}"]
+    for name, default in (("rows", list(ROWS)), ("corpora", list(CORPORA)), ("seeds", [0])):
+        if getattr(options, name) != default:
+            words += [f"--{name}", *map(str, getattr(options, name))]
+    return words + (["--folds", str(options.folds)] if options.folds != MOST_FOLDS else [])
+
+
+def _slug(row: str) -> str:
+    return row.replace(", ", "-").replace(" + ", "-").replace(" ", "-")
+
+
+if __name__ == "__main__":
+    main()
