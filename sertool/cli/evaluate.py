@@ -87,6 +87,21 @@ def evaluate(
     from sertool.core.engine import default_workers
     from sertool.core.evaluation.cache import cache_folder
 
+    _check_together(
+        predictions,
+        {
+            "--model": model,
+            "--mixtures": mixtures,
+            "--enhancer": enhancer,
+            "--dnsmos": dnsmos,
+            "--stress": stress or None,
+        }
+        | {"--noise": noise, "--babble": babble, "--rir": rir},
+    )
+    if word_map and not predictions and not baseline:
+        raise InputError("--map is about the words of --predictions or --baseline tables: name one, or leave it out")
+    if recipe is not None and not stress:
+        raise InputError("--recipe sets the limits of stress tests, but none are run: add --stress, or leave it out")
     tables = output or []
     outputs = [*tables, *(path for path in (outcomes, report) if path is not None)]
     _check_names(tables)
@@ -119,8 +134,6 @@ def evaluate(
     limits = None
     if stress:
         protocol, limits = with_stress(protocol, model, recipe, rir=rir)
-    elif recipe is not None:
-        raise InputError("--recipe sets the limits of stress tests, but none are run: add --stress, or leave it out")
 
     def finish(results: "Results", evaluation: "Evaluation | None", journal: "Journal | None" = None) -> "Results":
         """Compare, judge by the limits, write, and print."""
@@ -134,8 +147,6 @@ def evaluate(
         print_json(results, command_line(context)) if as_json else print_tables(results)
         return results
 
-    if word_map and not predictions and not baseline:
-        raise InputError("--map is about the words of --predictions or --baseline tables: name one, or leave it out")
     if predictions:
         if model is not None or mixtures is not None:
             raise InputError(
@@ -249,6 +260,16 @@ def _held_to(results: "Results", limits: "StressLimits") -> "Results":
     stress = results.parts["stress"]
     told = stress | {"limits": limits.model_dump(mode="json")["limits"], "missed": missed_limits(stress, limits)}
     return dataclasses.replace(results, parts=results.parts | {"stress": told})
+
+
+def _check_together(predictions: list[Path] | None, others: dict[str, object]) -> None:
+    """Refuse what makes no sense beside predictions, which have been made, of mixtures that have been heard."""
+    given = [name for name, value in others.items() if value is not None]
+    if predictions and given:
+        raise InputError(
+            f"--predictions were made elsewhere, and nothing is heard again; expected no {' or '.join(given)}: leave "
+            f"{'it' if len(given) == 1 else 'them'} out"
+        )
 
 
 def _check_names(tables: list[Path]) -> None:

@@ -51,6 +51,9 @@ def print_tables(results: "Results") -> None:
         _print_comparison(results.parts["comparison"])
     if "stress" in results.parts:
         _print_stress(results.parts["stress"])
+    reasons = {(one.get("intervals") or {}).get("reason") for one in results.conditions} - {None}
+    for reason in sorted(reasons):
+        console.result(f"* No intervals: {reason}")
     for note in results.notes:
         console.result(f"* {note}")
 
@@ -117,17 +120,29 @@ def _emotion_table(conditions: list[dict[str, Any]], attribute_label: str) -> tu
     scores = {key: name for key, name in scores.items() if key in conditions[0]}
     attributes = list(conditions[0].get("ccc", {}))
     said = f" ({attribute_label})" if attribute_label else ""
+    spread = any((one.get("intervals") or {}).get("f1_macro") for one in conditions)
     columns = [*_place_columns(conditions), "n", *scores.values(), *(f"CCC {name}{said}" for name in attributes)]
+    if spread:
+        columns.insert(columns.index("F1-macro") + 1, "95 % interval")
     rows = [
         [
             *_place(condition, conditions),
             condition["n"],
-            *(_rounded(condition[key], 3) for key in scores),
+            *(cell for key in scores for cell in _score(condition, key, spread=spread)),
             *(_rounded(condition["ccc"][name], 3) for name in attributes),
         ]
         for condition in conditions
     ]
     return columns, rows
+
+
+def _score(condition: dict[str, Any], key: str, *, spread: bool) -> list[str | None]:
+    """Return a score and, beside F1-macro, its interval over speakers where any condition has one."""
+    cells = [_rounded(condition[key], 3)]
+    if spread and key == "f1_macro":
+        ends = condition["intervals"]["f1_macro"]
+        cells.append(None if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}")
+    return cells
 
 
 def _speech_table(conditions: list[dict[str, Any]], measures: list[str]) -> tuple[list[str], list[list[object]]]:

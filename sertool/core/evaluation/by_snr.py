@@ -17,7 +17,7 @@ from sertool.core.corpus.mixing import Mixer, SilentNoiseError
 from sertool.core.engine import map_tasks
 from sertool.core.errors import InputError
 from sertool.core.evaluation.cache import CacheWriter, ScoreCache
-from sertool.core.evaluation.enhancer import RunEnhancer
+from sertool.core.evaluation.enhancer import CommandEnhancer, RunEnhancer
 from sertool.core.evaluation.journal import Journal, digest_inputs
 from sertool.core.evaluation.judging import Judge, judge_utterance
 from sertool.core.evaluation.leaks import find_seen, refuse_heard_noise, refuse_seen, run_of
@@ -181,16 +181,17 @@ def prepare_evaluation(
     subject = Subject(config.categories, chosen.attributes, protocol.all_measures if enhances else ())
     _expect_something_to_score(subject, recognizer, chosen)
     run = run_of(recognizer)
-    runs = [run, *([run_of(load(protocol.enhancer.folder))] if isinstance(protocol.enhancer, RunEnhancer) else [])]
+    enhancing = protocol.enhancer
+    runs = [run, *([run_of(load(enhancing.folder))] if isinstance(enhancing, RunEnhancer) else [])]
     if protocol.unseen_noise:
         for each in runs:
             refuse_heard_noise(protocol.noise, each, babble=protocol.babble, workers=workers)
-    seen = None
-    if all(runs):
-        seen_audio = frozenset().union(*(each.seen_audio for each in runs))
-        seen = find_seen(chosen.utterances, seen_audio, workers=workers)
+    heard = frozenset().union(*(each.seen_audio for each in runs if each))
+    seen = find_seen(chosen.utterances, heard, workers=workers)
     if seen and not protocol.allow_seen:
         refuse_seen(seen, len(chosen.utterances))
+    if not seen and (None in runs or isinstance(enhancing, CommandEnhancer)):
+        seen = None  # nobody knows what one of them learned from
     seen_files = None if seen is None else {one.file for one in seen}
     provenance, notes = describe(chosen, protocol=protocol, recognizer=recognizer, run=run, seen=seen)
     return Evaluation(

@@ -112,13 +112,14 @@ class _Answer:
 
 def _answer(samples: np.ndarray, judge: Judge) -> _Answer:
     key = key_of("heard", judge.listener.identity, judge.enhances, samples)
-    known = judge.cache.get(key)
+    known = judge.cache.get(key) if judge.listener.is_known else None
     if known is not None:
         return _Answer(known["row"], known["digest"], lambda: judge.listener.hear(samples, enhance=True)[1])
     prediction, enhanced = judge.listener.hear(samples, enhance=judge.enhances)
     row = _predicted(prediction) | {"no_speech": speech_presence(samples, enhanced).reason}
     digest = None if enhanced is None else key_of(enhanced)
-    judge.cache.put(key, {"row": row, "digest": digest})
+    if judge.listener.is_known:
+        judge.cache.put(key, {"row": row, "digest": digest})
     return _Answer(row, digest, lambda: enhanced)
 
 
@@ -182,8 +183,9 @@ def _stressed(utterance: Utterance, judge: Judge) -> list[dict[str, Any]]:
         return []
     samples, name = read_audio(utterance.path), utterance_key(utterance.path)
     key = key_of("stress", judge.listener.identity, judge.stress.identity, name, samples)
-    rows = judge.cache.get(key)
+    rows = judge.cache.get(key) if judge.listener.is_known else None
     if rows is None:
         rows = stress_rows(samples, name, judge.listener, judge.stress)
-        judge.cache.put(key, rows)
+        if judge.listener.is_known:
+            judge.cache.put(key, rows)
     return [{"file": utterance.file, **utterance.facts, **row} for row in rows]

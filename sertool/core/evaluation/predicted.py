@@ -54,10 +54,11 @@ def evaluate_predictions(
     chosen = manifest.split(protocol.split) if protocol.split is not None else manifest
     chosen.require("emotion")
     chosen = chosen.where(chosen.table["emotion"].notna().to_numpy(bool))
-    table = read_predictions(paths, chosen, protocol.conditions, mapping=mapping)
+    # Classes are those of the whole corpus: which of them a split has does not change the score of the others.
+    classes = tuple(sorted(map(str, manifest.table["emotion"].dropna().unique())))
+    table = read_predictions(paths, chosen, protocol.conditions, categories=classes, mapping=mapping)
     if "noise_kind" not in table:
         table["noise_kind"] = None
-    classes = tuple(sorted(table["emotion"].dropna().unique()))
     subject = Subject(classes, (), ())
     facts = table.astype(object).where(table.notna(), None).to_dict("records")
     heard = [Utterance(file=row["file"], path=Path(row["file"]), facts=row) for row in facts]

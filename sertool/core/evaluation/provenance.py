@@ -198,7 +198,8 @@ def _notes(
     if seen:
         notes.append(f"The model learned from {len(seen)} of these {total} utterances: the scores flatter it.")
     if seen is None:
-        notes.append("The model's folder does not say what it learned from: a test utterance may be among it.")
+        what = "The model's folder does" if protocol.enhancer is None else "The model, or what stands before it, does"
+        notes.append(f"{what} not say what it learned from: a test utterance may be among it.")
     if excluded:
         listed = ", ".join(f"{name} {count}" for name, count in excluded.items())
         notes.append(f"Not scored by category, because the model does not know theirs: {listed}.")

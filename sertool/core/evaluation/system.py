@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sertool.core.evaluation.enhancer import Enhancer
+from sertool.core.evaluation.enhancer import CommandEnhancer, Enhancer
 from sertool.core.models.inference import load
 from sertool.core.models.recognizer import Prediction, Recognizer
 
@@ -45,6 +45,11 @@ class Listener:
             self.recognizer.device.type,
             None if self.enhancer is None else self.enhancer.identity,
         ]
+
+    @property
+    def is_known(self) -> bool:
+        """Whether `identity` is all that decides; what an outside command does may change behind it."""
+        return not isinstance(self.enhancer, CommandEnhancer)
 
     @property
     def enhances(self) -> bool:

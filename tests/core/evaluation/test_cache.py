@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from sertool.core.errors import InputError, OutputError
 from sertool.core.evaluation import judging
 from sertool.core.evaluation.by_snr import evaluate
 from sertool.core.evaluation.cache import FILE_NAME, CacheWriter, ScoreCache, cache_folder, key_of
+from sertool.core.evaluation.enhancer import CommandEnhancer
 from sertool.core.models.recognizer import Recognizer
 
 
@@ -112,3 +114,21 @@ def test_only_what_changed_is_scored(corpus, noise, run, protocol, tmp_path, mon
     )
     # Six utterances at 10 dB, unprocessed and enhanced; then all of it without the cache.
     assert pairs == [2] * 6 + [4] * 6
+
+
+def test_what_an_outside_command_does_is_never_taken_from_the_cache(corpus, noise, run, protocol, tmp_path):
+    (tmp_path / "gain.txt").write_text("1.0")
+    (tmp_path / "theirs.py").write_text(
+        "import sys, pathlib, soundfile\n"
+        "gain = float(pathlib.Path(__file__).with_name('gain.txt').read_text())\n"
+        "samples, rate = soundfile.read(sys.argv[1])\n"
+        "samples[: len(samples) // 2] *= gain\n"
+        "soundfile.write(sys.argv[2], samples, rate, subtype='FLOAT')\n"
+    )
+    command = CommandEnhancer.read(f"{sys.executable} {tmp_path / 'theirs.py'} {{in}} {{out}}")
+    how = protocol(noise, ("0",), measures=("si_sdr",), enhancer=command, cache=tmp_path / "cache")
+    first = evaluate(corpus, run, how, workers=2)
+    (tmp_path / "gain.txt").write_text("0.001")
+    second = evaluate(corpus, run, how, workers=2)
+    assert (first.table["enhanced_si_sdr"] != second.table["enhanced_si_sdr"]).all()
+    assert (first.table["p_anger"] != second.table["p_anger"]).any()

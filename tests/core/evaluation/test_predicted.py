@@ -105,3 +105,17 @@ def test_a_run_that_enhances_first_must_not_have_heard_the_test(corpus, noise, r
     results = evaluate(corpus, run, fine)
     assert results.provenance["system"]["kind"] == "enhancer"
     assert results.conditions[0]["speech"]["si_sdr"]["enhanced"]["n"] == 6
+
+
+def test_a_leak_through_the_model_is_seen_whatever_the_enhancer_tells(
+    corpus, noise, make_run, save_model, protocol, tmp_path
+):
+    from sertool.core.audio.files import audio_digest
+
+    leaky = make_run(tmp_path / "leaky", seen=[audio_digest(corpus.parent / "s0/u0.wav")])
+    bare = RunEnhancer.read(save_model(tmp_path / "bare"))
+    with pytest.raises(InputError, match="learned from 1 of the 6"):
+        evaluate(corpus, leaky, protocol(noise, ("0",), measures=(), enhancer=bare))
+    innocent = evaluate(corpus, make_run(tmp_path / "other"), protocol(noise, ("0",), measures=(), enhancer=bare))
+    assert innocent.provenance["seen_utterances"] is None
+    assert any("what stands before it, does not say" in note for note in innocent.notes)
