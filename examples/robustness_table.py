@@ -194,7 +194,7 @@ def judge(cell: Cell, row: str, options: argparse.Namespace) -> None:
     if facts.get("svm"):
         predictions = outcomes.with_suffix(".predictions.csv")
         script = [HERE / "functionals_svm.py", cell.manifest, "--train-noise", options.data / "noise" / "seen"]
-        run_python(*script, *noise, *asked, "--seed", cell.seed, "-o", predictions)
+        run_python(*script, *noise, *asked, "--training-seed", cell.seed, "-o", predictions)
         sertool("evaluate", cell.manifest, "--predictions", predictions, *asked, "--outcomes", outcomes)
         return
     enhancer = ["--enhancer", cell.run(facts["enhancer"])] if "enhancer" in facts else []
@@ -225,31 +225,42 @@ def document(options: argparse.Namespace, cells: list[Cell]) -> dict:
 
 def pooled(corpus: str, options: argparse.Namespace, cells: list[Cell]) -> dict:
     """Return what was found on a corpus: of each row the folds that were run, its scores, and how it compares."""
-    tables: dict[str, pd.DataFrame] = {}
-    found: dict[str, list[tuple[int, int]]] = {}
-    for row in options.rows:
-        done = [cell for cell in cells if cell.corpus == corpus and cell.outcomes(row).is_file()]
-        if done:
-            parts = [pd.read_csv(cell.outcomes(row), dtype={"speaker": str}).assign(seed=cell.seed) for cell in done]
-            tables[row] = pd.concat(parts, ignore_index=True)
-            found[row] = [(cell.fold, cell.seed) for cell in done]
-    return {
-        "folds_of_the_corpus": CORPORA[corpus]["folds"],
-        "blank": [row for row in options.rows if row not in tables],
-        "rows": [
-            {"row": row, "folds": sorted({fold for fold, _ in found[row]}), "seeds": sorted({s for _, s in found[row]})}
-            | scores(table, tables.get(BASELINE), row)
-            for row, table in tables.items()
-        ],
+    done = {
+        row: complete([one for one in cells if one.corpus == corpus and one.outcomes(row).is_file()]) for row in ROWS
     }
+    rows = []
+    for row in options.rows:
+        if done[row]:
+            folds, seeds = ({getattr(cell, name) for cell in done[row]} for name in ("fold", "seed"))
+            record = {"row": row, "folds": sorted(folds), "seeds": sorted(seeds)} | scores(read(done[row], row))
+            if (both := complete([cell for cell in done[row] if cell in done[BASELINE]])) and row != BASELINE:
+                record |= comparison(read(both, row), read(both, BASELINE))
+            rows.append(record)
+    blank = [row for row in options.rows if not done[row]]
+    return {"folds_of_the_corpus": CORPORA[corpus]["folds"], "blank": blank, "rows": rows}
 
 
-def scores(table: pd.DataFrame, baseline: pd.DataFrame | None, row: str) -> dict:
-    """Return the scores of a row by condition and by kind of noise, and its comparison with the baseline."""
+def complete(cells: list[Cell]) -> list[Cell]:
+    """Return the cells of the folds that the first seed has run, of seeds that have run all of these."""
+    folds = {cell.fold for cell in cells if cell.seed == cells[0].seed}
+    whole = {cell.seed for cell in cells if folds <= {one.fold for one in cells if one.seed == cell.seed}}
+    return [cell for cell in cells if cell.fold in folds and cell.seed in whole]
+
+
+def read(cells: list[Cell], row: str) -> pd.DataFrame:
+    """Return what a row heard in these cells, one below the other."""
+    parts = [pd.read_csv(cell.outcomes(row), dtype={"speaker": str}).assign(seed=cell.seed) for cell in cells]
+    return pd.concat(parts, ignore_index=True)
+
+
+def scores(table: pd.DataFrame) -> dict:
+    """Return the scores of a row by condition and by kind of noise."""
     found: dict = {}
     measures = tuple(name for name in MEASURES if f"enhanced_{name}" in table)
     if measures:
-        heard = table[table["enhanced_stoi"].notna()]
+        # Of folds in which speech is not scored there is neither a value nor a reason.
+        asked = [f"enhanced_{name}{end}" for name in measures for end in ("", "_unscored")]
+        heard = table[table[asked].notna().any(axis=1)]
         found["speech"] = [
             {"condition": one["condition"], "n": one["n"]}
             | {
@@ -266,11 +277,14 @@ def scores(table: pd.DataFrame, baseline: pd.DataFrame | None, row: str) -> dict
     found["conditions"] = [{name: one[name] for name in kept} for one in score_conditions(table, subject)]
     kinds = score_conditions(table, subject, by_kind=True)
     found["by_kind"] = [{name: one[name] for name in ("condition", "noise_kind", "n", "ua")} for one in kinds]
-    if baseline is not None and row != BASELINE:
-        both = set(table["file"]) & set(baseline["file"])
-        ours, theirs = (one[one["file"].isin(both)] for one in (table, baseline))
-        found["comparison"] = compare(ours, theirs, classes, name=BASELINE)
     return found
+
+
+def comparison(table: pd.DataFrame, baseline: pd.DataFrame) -> dict:
+    """Return how a row compares with the baseline, where both recognise emotion."""
+    if "predicted" not in table:
+        return {}
+    return {"comparison": compare(table, baseline, tuple(sorted(table["emotion"].unique())), name=BASELINE)}
 
 
 def _command(options: argparse.Namespace) -> list[str]:

@@ -2,9 +2,9 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sertool.core.corpus.manifest import Manifest
     from sertool.core.evaluation.by_snr import Evaluation
     from sertool.core.evaluation.journal import Journal
+    from sertool.core.evaluation.predicted import Baseline
     from sertool.core.evaluation.protocol import Protocol
     from sertool.core.evaluation.results import Results
     from sertool.core.training.stress_limits import StressLimits
@@ -104,7 +105,9 @@ def evaluate(
         raise InputError("--recipe sets the limits of stress tests, but none are run: add --stress, or leave it out")
     tables = output or []
     outputs = [*tables, *(path for path in (outcomes, report) if path is not None)]
-    _check_names(tables)
+    _check_names(tables, outcomes, report)
+    read = [manifest, mixtures, recipe, noise, babble, *(predictions or []), *map(Path, baseline or [])]
+    _refuse_inputs(outputs, [path for path in read if path is not None])
     if not outputs:
         console.if_interrupted("nothing was kept; with --output FILE an evaluation goes on when it is run again")
     _refuse_existing(outputs, overwrite=overwrite or _had_begun_writing(outputs))
@@ -135,10 +138,13 @@ def evaluate(
     if stress:
         protocol, limits = with_stress(protocol, model, recipe, rir=rir)
 
+    against: Baseline | None = None
+
     def finish(results: "Results", evaluation: "Evaluation | None", journal: "Journal | None" = None) -> "Results":
         """Compare, judge by the limits, write, and print."""
-        if baseline:
-            results = _compared(results, baseline, corpus, protocol, workers, word_map)
+        if against is not None:
+            with console.progress(_to_judge(against), "evaluating the baseline") as advance:
+                results = against.against(results, workers=workers, on_done=lambda: advance(1))
         if limits is not None:
             results = _held_to(results, limits)
         if journal:
@@ -152,9 +158,13 @@ def evaluate(
             raise InputError(
                 "--predictions were made already, on mixtures of their own: leave --model and --mixtures out"
             )
-        finish(_judged_elsewhere(corpus, predictions, protocol, word_map), None)
+        results = _judged_elsewhere(corpus, predictions, protocol, word_map)
+        against = _baseline(baseline, corpus, protocol, results.table["file"], _classes(results), workers, word_map)
+        finish(results, None)
         return
     evaluation = _prepared(corpus, model, protocol, workers)
+    files = [utterance.file for utterance in evaluation.utterances]
+    against = _baseline(baseline, corpus, protocol, files, evaluation.subject.categories, workers, word_map)
     with _journal(evaluation, outputs, overwrite=overwrite) as journal:
         with console.progress(len(evaluation.utterances), "evaluating") as advance:
             advance(len(journal.rows) if journal else 0)
@@ -196,6 +206,14 @@ def _refuse_existing(outputs: list[Path], *, overwrite: bool) -> None:
             raise InputError(f"{path}: exists already: move it, choose another name, or say --overwrite")
 
 
+def _refuse_inputs(outputs: list[Path], inputs: list[Path]) -> None:
+    """Stop where a file that is read would be written over, whatever else is allowed."""
+    read = {path.resolve() for path in inputs}
+    for path in outputs:
+        if path.resolve() in read:
+            raise InputError(f"{path}: is read, and would be written over; expected another file: choose another name")
+
+
 @contextlib.contextmanager
 def _journal(evaluation: "Evaluation", outputs: list[Path], *, overwrite: bool) -> "Iterator[Journal | None]":
     """Keep a journal beside the first output; without outputs there is none."""
@@ -230,27 +248,33 @@ def _judged_elsewhere(
     return evaluate_predictions(corpus, predictions, protocol, mapping=parse_map(words or []))
 
 
-def _compared(
-    results: "Results",
-    baseline: list[str],
+def _baseline(
+    baseline: list[str] | None,
     corpus: "Manifest | None",
     protocol: "Protocol",
+    files: "Sequence[str]",
+    classes: "Sequence[str]",
     workers: int,
     words: list[str] | None,
-) -> "Results":
+) -> "Baseline | None":
+    """Return the baseline, checked before anything is judged; None where none was named."""
     from sertool.core.corpus.categories import parse_map
-    from sertool.core.evaluation.predicted import against
+    from sertool.core.evaluation.predicted import prepare_baseline
 
+    if not baseline:
+        return None
     if corpus is None:
         raise InputError("--baseline compares emotions, which nobody labelled: name the manifest of the clips too")
-    with contextlib.ExitStack() as bars:
+    mapping = parse_map(words or [])
+    return prepare_baseline(baseline, corpus, protocol, files=files, classes=classes, workers=workers, mapping=mapping)
 
-        def start(total: int) -> Any:
-            advance = bars.enter_context(console.progress(total, "evaluating the baseline"))
-            return lambda: advance(1)
 
-        mapping = parse_map(words or [])
-        return against(results, baseline, corpus, protocol, workers=workers, on_start=start, mapping=mapping)
+def _classes(results: "Results") -> list[str]:
+    return list(next(one["per_class"] for one in results.conditions))
+
+
+def _to_judge(baseline: "Baseline") -> int:
+    return 0 if baseline.evaluation is None else len(baseline.evaluation.utterances)
 
 
 def _held_to(results: "Results", limits: "StressLimits") -> "Results":
@@ -272,11 +296,18 @@ def _check_together(predictions: list[Path] | None, others: dict[str, object]) -
         )
 
 
-def _check_names(tables: list[Path]) -> None:
+def _check_names(tables: list[Path], outcomes: Path | None, report: Path | None) -> None:
+    """Make sure that every output has a name of its own that says what it is."""
     from sertool.core.evaluation.outputs import check_suffix
 
     for path in tables:
         check_suffix(path)
+    for path, option, suffix in ((outcomes, "--outcomes", ".csv"), (report, "--report", ".html")):
+        if path is not None and path.suffix.lower() != suffix:
+            raise InputError(f"{option} {path}: expected a name that ends in {suffix}: choose another name")
+    paths = [path.resolve() for path in (*tables, outcomes, report) if path is not None]
+    if double := next((path for path in paths if paths.count(path) > 1), None):
+        raise InputError(f"{double.name}: named for two outputs; expected a file for each: choose another name")
 
 
 def _write(

@@ -259,3 +259,22 @@ def test_scores_are_cached_unless_told_otherwise(sertool, place, own_cache):
     assert sertool(*call, "--no-cache").exit_code == 0 and not list(own_cache.iterdir())
     first, second = sertool(*call), sertool(*call)
     assert first.stdout == second.stdout and [file.name for file in own_cache.iterdir()] == ["scores-1.sqlite"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("-o", "x.json", "-o", "x.json"), ("x.json", "two outputs")),
+        (("-o", "x.xlsx"), (".json, .csv or .tex",)),
+        (("--report", "x.json"), ("--report", ".html")),
+        (("-o", "metadata.csv", "--overwrite"), ("is read", "another name")),
+        (("--baseline", "nothere"), ("nothere",)),
+        (("--map", "joy=happiness"), ("--map", "--predictions")),
+    ],
+)
+def test_outputs_and_baselines_are_checked_before_anything_is_judged(
+    sertool, place, assert_one_line, monkeypatch, arguments, words
+):
+    monkeypatch.setattr(Evaluation, "run", lambda *_, **__: pytest.fail("judged"))
+    assert_one_line(sertool(*CALL, "--snr", "0", *arguments), *words)
+    assert pd.read_csv(place / "metadata.csv").columns[0] == "file_name"

@@ -10,7 +10,10 @@ from sertool.core.errors import InputError
 
 REQUIRED = ("file", "condition", "speaker", "emotion", "predicted")
 
-MIXTURE = ("snr_db", "noise_file", "noise_offset_s", "babble_files", "babble_offsets_s", "rir_file", "noise_rir_file")
+MIXTURE = (
+    *("snr_db", "speech_level", "noise_file", "noise_offset_s"),
+    *("babble_files", "babble_offsets_s", "rir_file", "noise_rir_file"),
+)
 """Facts of a mixture that must agree where both tables tell them."""
 
 _OURS = "ours"

@@ -3,17 +3,20 @@
 import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from sertool.core.corpus.categories import canonical
 from sertool.core.corpus.manifest import Manifest
 from sertool.core.corpus.splits import check_disjoint
+from sertool.core.corpus.tables import read_table
 from sertool.core.errors import InputError
-from sertool.core.evaluation.by_snr import prepare_evaluation
+from sertool.core.evaluation.by_snr import Evaluation, prepare_evaluation
 from sertool.core.evaluation.comparison import compare
+from sertool.core.evaluation.pairing import MIXTURE
 from sertool.core.evaluation.predictions import NOTES, read_predictions
 from sertool.core.evaluation.protocol import Protocol, is_noisy
 from sertool.core.evaluation.provenance import describe_data, portable, versions
@@ -54,8 +57,7 @@ def evaluate_predictions(
     chosen = manifest.split(protocol.split) if protocol.split is not None else manifest
     chosen.require("emotion")
     chosen = chosen.where(chosen.table["emotion"].notna().to_numpy(bool))
-    # Classes are those of the whole corpus: which of them a split has does not change the score of the others.
-    classes = tuple(sorted(map(str, manifest.table["emotion"].dropna().unique())))
+    classes = classes_of(manifest, paths)
     table = read_predictions(paths, chosen, protocol.conditions, categories=classes, mapping=mapping)
     if "noise_kind" not in table:
         table["noise_kind"] = None
@@ -93,48 +95,96 @@ def evaluate_predictions(
     )
 
 
-def against(
-    results: Results,
+def classes_of(manifest: Manifest, paths: Sequence[Path]) -> tuple[str, ...]:
+    """Return the classes predictions are scored over: those of the whole corpus, and those a system says it knows.
+
+    Which classes a split has does not change the score of the others; and a system that tells a probability for a class
+    (column `p_<category>`) is scored as our own models are, whose classes count 0 where nobody utters them.
+    """
+    classes = set(map(str, manifest.table["emotion"].dropna().unique()))
+    for path in paths:
+        names = (name.removeprefix("p_") for name in read_table(path).column_names if name.startswith("p_"))
+        classes |= {canonical(name) or name for name in names}
+    return tuple(sorted(classes))
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What a system is held against, read and checked, so that nothing is wrong with it once the system is judged.
+
+    Attributes:
+        name: what it is called.
+        table: its outcomes, where they were made before.
+        evaluation: else, what there is to run.
+        notes: what a reader of the comparison must know.
+    """
+
+    name: str
+    table: pd.DataFrame | None
+    evaluation: Evaluation | None
+    notes: tuple[str, ...] = ()
+
+    def against(self, results: Results, *, workers: int = 1, on_done: Callable[[], None] | None = None) -> Results:
+        """Return results with their comparison to this.
+
+        Args:
+            results: of a system, on the same utterances.
+            workers: processes.
+            on_done: called after each utterance that must be judged.
+
+        Raises:
+            InputError: as `compare`; or the baseline cannot judge all utterances.
+        """
+        table = self.table
+        if self.evaluation is not None:
+            judged = self.evaluation.run(workers=workers, on_done=on_done)
+            if judged.failures:
+                raise InputError(
+                    f"the baseline could not judge {len(judged.failures)} utterances, the first: {judged.failures[0]}; "
+                    "expected all of them, so that both are judged on the same: mend or leave out these files"
+                )
+            table = judged.table
+        classes = list(next(one["per_class"] for one in results.conditions if one.get("per_class")))
+        comparison = compare(results.table, table, classes, name=self.name, seed=results.provenance["seed"])
+        comparison["notes"] += self.notes
+        return dataclasses.replace(results, parts={"comparison": comparison} | results.parts)
+
+
+def prepare_baseline(
     baseline: Sequence[str],
     manifest: Manifest,
     protocol: Protocol,
     *,
+    files: Sequence[str],
+    classes: Sequence[str],
     workers: int = 1,
-    on_start: Callable[[int], Callable[[], None]] | None = None,
     mapping: Mapping[str, str | None] | None = None,
-) -> Results:
-    """Return results with their comparison to a baseline on the same mixtures.
+) -> Baseline:
+    """Read or check what a system is to be held against, before the system is judged.
 
     Args:
-        results: of a system.
         baseline: one run, or tables of predictions.
         manifest: the utterances.
-        protocol: what `results` were found by; the baseline is judged by it too, but for speech measures and stress.
+        protocol: how the system is judged; the baseline is too, but for speech measures and stress.
+        files: what the system is judged on, by the names results have for them.
+        classes: that both are scored over.
         workers: processes.
-        on_start: told how many utterances there are to judge; what it returns is called after each.
         mapping: the words for categories of a baseline in tables.
 
     Raises:
-        InputError: as `prepare_evaluation`, `read_predictions` and `compare`.
+        InputError: as `prepare_evaluation` and `read_predictions`; or there are no categories to compare by.
     """
-    if not next((one for one in results.conditions if one.get("f1_macro") is not None), None):
+    if not classes:
         raise InputError("there are no categories to compare by; expected emotions: leave --baseline out")
-    classes = list(next(one["per_class"] for one in results.conditions if one.get("per_class")))
     tables = [Path(text) for text in baseline if Path(text).suffix.lower() in TABLES]
     if len(tables) == len(baseline):
-        files = set(results.table["file"])
-        judged = [file in files for file in file_names(manifest)]
-        chosen, name = manifest.where(np.array(judged)), name_of(tables)
+        wanted = set(files)
+        chosen = manifest.where(np.array([file in wanted for file in file_names(manifest)]))
         table = read_predictions(tables, chosen, protocol.conditions, categories=classes, mapping=mapping)
-    else:
-        table, name = _run_as_baseline(baseline, manifest, protocol, workers=workers, on_start=on_start)
-    comparison = compare(results.table, table, classes, name=name, seed=protocol.seed)
-    return dataclasses.replace(results, parts={"comparison": comparison} | results.parts)
-
-
-def _run_as_baseline(
-    baseline: Sequence[str], manifest: Manifest, protocol: Protocol, *, workers: int, on_start: Any
-) -> tuple[pd.DataFrame, str]:
+        notes = table.attrs[NOTES]
+        if protocol.has_noise and not any(name in table for name in MIXTURE if name != "snr_db"):
+            notes = [*notes, f"Which mixtures {name_of(tables)} heard is not told; they are taken for the same."]
+        return Baseline(name_of(tables), table, None, tuple(notes))
     if len(baseline) > 1:
         raise InputError(
             f"{len(baseline)} baselines were named, not all of them tables; expected one run, or tables of the folds "
@@ -142,13 +192,7 @@ def _run_as_baseline(
         )
     plain = dataclasses.replace(protocol, measures=(), dnsmos=None, stress=None, enhancer=None, by_kind=False)
     evaluation = prepare_evaluation(manifest, baseline[0], plain, workers=workers)
-    on_done = None if on_start is None else on_start(len(evaluation.utterances))
-    results = evaluation.run(workers=workers, on_done=on_done)
-    if results.failures:
-        raise InputError(
-            f"the baseline could not judge {len(results.failures)} utterances; the first: {results.failures[0]}"
-        )
-    return results.table, results.provenance["model"]["name"]
+    return Baseline(evaluation.provenance["model"]["name"], None, evaluation)
 
 
 def name_of(paths: Sequence[Path]) -> str:

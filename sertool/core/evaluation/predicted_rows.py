@@ -12,6 +12,7 @@ import pyarrow as pa
 from sertool.core.corpus.categories import canonical
 from sertool.core.corpus.tables import columns_found, read_table
 from sertool.core.errors import InputError
+from sertool.core.evaluation.pairing import MIXTURE
 from sertool.core.evaluation.predicted_files import UtteranceNames
 from sertool.core.evaluation.scores import CLEAN
 
@@ -61,8 +62,9 @@ def read_rows(path: Path, names: UtteranceNames, conditions: Sequence[float | No
 
     Returns:
         `place`, for messages; `row`, of the manifest, -1 where the row is of another utterance or condition; `snr_db`,
-        NaN for clean speech and where the manifest tells it; `seed` if there is such a column; `predicted`, and
-        `p_<category>` for every class if the table has probabilities: null where `row` is -1.
+        NaN for clean speech and where the manifest tells it; `seed` if there is such a column; of a clean manifest the
+        facts of `MIXTURE`, and `noise_kind`, that the table tells; `predicted`, and `p_<category>` for every class if
+        the table has probabilities: null where `row` is -1.
 
     Raises:
         InputError: see `read_predictions`.
@@ -87,6 +89,9 @@ def read_rows(path: Path, names: UtteranceNames, conditions: Sequence[float | No
         found["seed"] = [
             _filled(seed, "seed", place) for seed, place in zip(texts["seed"], found["place"], strict=True)
         ]
+    for name in (*MIXTURE, "noise_kind") if conditions else ():
+        if name in texts and name != "snr_db":
+            found[name] = texts[name]
     found["predicted"] = _predicted(texts["predicted"], found, words)
     columns = {name: texts[name] for name in texts if name.startswith("p_")}
     return pd.concat([found, _probabilities(columns, found, words)], axis=1) if columns else found

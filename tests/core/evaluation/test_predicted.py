@@ -10,10 +10,15 @@ from sertool.core.corpus.manifest import Manifest
 from sertool.core.errors import InputError
 from sertool.core.evaluation.by_snr import evaluate
 from sertool.core.evaluation.enhancer import RunEnhancer
-from sertool.core.evaluation.predicted import against, evaluate_predictions
+from sertool.core.evaluation.predicted import evaluate_predictions, prepare_baseline
 from sertool.core.evaluation.scores import MEANS
 
 CATEGORIES = ("anger", "neutral", "sadness")
+
+
+def against(results, baseline, manifest, how):
+    files = list(results.table["file"])
+    return prepare_baseline(baseline, manifest, how, files=files, classes=CATEGORIES).against(results)
 
 
 @pytest.fixture
@@ -119,3 +124,25 @@ def test_a_leak_through_the_model_is_seen_whatever_the_enhancer_tells(
     innocent = evaluate(corpus, make_run(tmp_path / "other"), protocol(noise, ("0",), measures=(), enhancer=bare))
     assert innocent.provenance["seen_utterances"] is None
     assert any("what stands before it, does not say" in note for note in innocent.notes)
+
+
+def test_outcomes_of_other_mixtures_are_no_baseline(many, noise, run, protocol, tmp_path):
+    how = protocol(noise, ("0",), measures=())
+    evaluate(many, run, protocol(noise, ("0",), measures=(), seed=1)).write_outcomes(tmp_path / "other.csv")
+    results = evaluate(many, run, how)
+    with pytest.raises(InputError, match="expected the same mixtures for both"):
+        against(results, [str(tmp_path / "other.csv")], Manifest.read(many), how)
+    bare = results.table[["file", "condition", "predicted"]]
+    bare.to_csv(tmp_path / "bare.csv", index=False)
+    told = against(results, [str(tmp_path / "bare.csv")], Manifest.read(many), how).parts["comparison"]
+    assert any("taken for the same" in note for note in told["notes"])
+
+
+def test_classes_are_those_of_the_corpus_and_of_the_system(corpus, noise, run, protocol, tmp_path, edit):
+    how = protocol(noise, ("0",), measures=())
+    without = edit(corpus, tmp_path, emotion=["anger", "neutral", "anger", "neutral", "anger", "neutral", "neutral"])
+    first = evaluate(without, run, how)
+    first.write_outcomes(tmp_path / "theirs.csv")
+    again = evaluate_predictions(Manifest.read(without), [tmp_path / "theirs.csv"], how)
+    assert set(again.conditions[0]["per_class"]) == set(CATEGORIES)
+    assert again.conditions[0]["f1_macro"] == pytest.approx(first.conditions[0]["f1_macro"])
