@@ -53,6 +53,7 @@ def evaluate(
     predictions: options.Predictions = None,
     word_map: options.Map = None,
     enhancer: options.EnhancerText = None,
+    enhancer_time_limit: options.EnhancerTimeLimit = 600.0,
     split: options.Split = "test",
     seed: options.Seed = 0,
     workers: options.Workers = None,
@@ -130,6 +131,7 @@ def evaluate(
         device=device,
         mixtures=mixtures,
         enhancer=enhancer,
+        enhancer_time_limit=enhancer_time_limit,
         dnsmos=dnsmos,
         cache=None if no_cache else cache_folder(),
     )

@@ -84,6 +84,9 @@ EnhancerText = Annotated[
         "--enhancer", metavar="CMD|RUN", help="Put speech through 'cmd {in} {out}', or another run, before the model."
     ),
 ]
+EnhancerTimeLimit = Annotated[
+    float, typer.Option("--enhancer-time-limit", metavar="SECONDS", help="What a command may take for an utterance.")
+]
 Mixtures = Annotated[
     Path | None,
     typer.Option("--mixtures", help="Judge on a table of fixed mixtures; the manifest then says who speaks and how."),

@@ -38,6 +38,7 @@ def read_protocol(
     snrs: list[str] | None,
     mixtures: Path | None,
     enhancer: str | None,
+    enhancer_time_limit: float,
     dnsmos: Path | None,
     device: str,
     **settings: Any,
@@ -63,7 +64,7 @@ def read_protocol(
         # The sample corpus has noise at hand, which only an SNR calls for.
         noise=None if noise is None else NoiseSet.read(noise, kinds=kinds or None),
         mixtures=None if mixtures is None else read_fixed_mixtures(mixtures),
-        enhancer=None if enhancer is None else read_enhancer(enhancer, device),
+        enhancer=None if enhancer is None else read_enhancer(enhancer, device, time_limit_s=enhancer_time_limit),
         dnsmos=None if dnsmos is None else Dnsmos.read(dnsmos),
         device=device,
         **settings,

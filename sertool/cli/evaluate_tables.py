@@ -32,9 +32,10 @@ def print_tables(results: "Results") -> None:
     """Write scores by condition, what was compared and stressed, and what must be known of all that."""
     model, data = results.provenance["model"], results.provenance["data"]
     name = results.provenance["system"]["name"] + (f" ({model['id']})" if model else "")
-    about = f"{name}, {data['utterances']} utterances of {data['speakers']} speakers"
+    speakers = f"{data['speakers']} speakers" if data["speakers"] else "unknown speakers"
+    about = f"{name}, {data['utterances']} utterances of {speakers}"
     for conditions, where in ((results.conditions, ""), (results.by_kind, ", by kind of noise")):
-        if conditions and ("f1_macro" in conditions[0] or "ccc" in conditions[0]):
+        if any(one.get("n_labelled") or "ccc" in one for one in conditions):
             columns, rows = _emotion_table(conditions, results.attribute_label)
             console.result(f"Emotion{where}: {about}")
             console.table(columns, rows)

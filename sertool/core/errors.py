@@ -17,3 +17,7 @@ class AudioError(InputError):
 
 class OutputError(SertoolError):
     """A file that cannot be written: the disk is full, or the folder refuses."""
+
+
+class CacheError(SertoolError):
+    """A cache that cannot be read or written: no fault of the utterance that was asked for."""

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from sertool.core.corpus.manifest import Manifest
 from sertool.core.corpus.mixing import Mixer, SilentNoiseError
 from sertool.core.engine import map_tasks
-from sertool.core.errors import InputError
+from sertool.core.errors import CacheError, InputError
 from sertool.core.evaluation.cache import CacheWriter, ScoreCache
 from sertool.core.evaluation.enhancer import CommandEnhancer, RunEnhancer
 from sertool.core.evaluation.journal import Journal, digest_inputs
@@ -70,7 +70,8 @@ class Evaluation:
             journal: what has been judged before, and where to note what is judged now, see `open_journal`.
 
         Raises:
-            OutputError: the journal or the cache cannot be written, as on a full disk.
+            OutputError: the journal cannot be written, as on a full disk.
+            CacheError: the cache cannot be used.
             InputError: not one utterance could be judged.
             SilentNoiseError: nothing in the noise is audible.
         """
@@ -78,7 +79,7 @@ class Evaluation:
         if not judged:
             raise InputError(f"none of the {len(failures)} utterances could be evaluated; the first: {failures[0]}")
         rows = [row for place in sorted(judged) for row in judged[place]]
-        table = tabulate([row for row in rows if "stress" not in row])
+        table = tabulate([row for row in rows if "stress" not in row], drawn=self.protocol.snr is None)
         conditions = score_conditions(table, self.subject)
         parts = {f"by_{name}": score_by(name, table, self.subject) for name in ("speaker", "gender")}
         if self.protocol.stress is not None:
@@ -124,7 +125,7 @@ class Evaluation:
         failures = []
         with _single_thread(), contextlib.closing(outcomes), contextlib.closing(writer or contextlib.ExitStack()):
             for place, outcome in zip(pending, outcomes, strict=True):
-                if isinstance(outcome.error, SilentNoiseError):
+                if isinstance(outcome.error, SilentNoiseError | CacheError):
                     raise outcome.error
                 if outcome.error is not None:
                     failures.append(str(outcome.error))
@@ -193,6 +194,8 @@ def prepare_evaluation(
     if not seen and (None in runs or isinstance(enhancing, CommandEnhancer)):
         seen = None  # nobody knows what one of them learned from
     seen_files = None if seen is None else {one.file for one in seen}
+    if isinstance(enhancing, CommandEnhancer):
+        enhancing.try_out()
     provenance, notes = describe(chosen, protocol=protocol, recognizer=recognizer, run=run, seen=seen)
     return Evaluation(
         protocol=protocol,

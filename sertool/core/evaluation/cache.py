@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 
 from sertool.core.environment import installed_versions
-from sertool.core.errors import InputError
-from sertool.core.writing import cannot_write
+from sertool.core.errors import CacheError
 
 FOLDER_VARIABLE = "SERTOOL_CACHE"
 """Environment variable that names another folder for the cache."""
 
 FILE_NAME = "scores-1.sqlite"
-_DECIDING = ("sertool", "torch", "numpy", "scipy", "pesq", "soxr", "onnxruntime")
+_DECIDING = ("sertool", "torch", "transformers", "numpy", "scipy", "pesq", "soxr", "soundfile", "onnxruntime")
 _PATIENCE_S = 60.0  # another evaluation may be writing
+_CODE = Path(__file__).resolve().parents[1]
 
 
 def cache_folder() -> Path:
@@ -54,7 +54,7 @@ class ScoreCache:
         """Open the cache in a folder for reading; None for one that knows nothing and keeps nothing.
 
         Raises:
-            InputError: the file there is no cache.
+            CacheError: the file there is no cache.
         """
         self.folder = folder
         self.found: dict[str, Any] = {}
@@ -65,8 +65,12 @@ class ScoreCache:
         """Return the entry of a key; None where there is none."""
         if key in self.found or self._file is None:
             return self.found.get(key)
-        row = _ask(self._file, self.folder, "SELECT value FROM entries WHERE key = ?", (key,)).fetchone()
-        return None if row is None else json.loads(row[0])
+        path = self.folder / FILE_NAME
+        try:
+            row = self._file.execute("SELECT value FROM entries WHERE key = ?", (key,)).fetchone()
+            return None if row is None else json.loads(row[0])
+        except (sqlite3.Error, ValueError) as error:
+            raise _unusable(path, error) from error
 
     def put(self, key: str, value: Any) -> None:
         """Note a value, JSON without null at its top."""
@@ -86,30 +90,31 @@ class CacheWriter:
         """Make the cache in a folder, if it is not there.
 
         Raises:
-            InputError: the file there is no cache.
-            OutputError: it cannot be written.
+            CacheError: the file there is no cache, or none can be made.
         """
-        self._folder = folder
-        path = folder / FILE_NAME
+        self._path = folder / FILE_NAME
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise cannot_write(path, error) from error
-        self._file = _connect(path, writes=True)
-        _ask(self._file, folder, "CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID")
+            raise _unusable(self._path, error) from error
+        self._file = _connect(self._path, writes=True)
+        self._do("CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID")
 
     def write(self, entries: dict[str, Any]) -> None:
         """Keep entries.
 
         Raises:
-            OutputError: the file cannot be written, as on a full disk.
+            CacheError: the file cannot be written, as on a full disk.
         """
-        rows: Iterable[tuple[str, str]] = [(key, json.dumps(value)) for key, value in entries.items()]
+        rows = [(key, json.dumps(value)) for key, value in entries.items()]
+        self._do("INSERT OR REPLACE INTO entries VALUES (?, ?)", rows)
+
+    def _do(self, statement: str, rows: Iterable[tuple[str, str]] = ((),)) -> None:
         try:
             with self._file:
-                self._file.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?)", rows)
-        except sqlite3.OperationalError as error:
-            raise cannot_write(self._folder / FILE_NAME, OSError(None, str(error))) from error
+                self._file.executemany(statement, rows)
+        except sqlite3.Error as error:
+            raise _unusable(self._path, error) from error
 
     def close(self) -> None:
         """Let the file go."""
@@ -118,7 +123,11 @@ class CacheWriter:
 
 @cache
 def _versions() -> str:
-    return json.dumps(installed_versions(list(_DECIDING)), sort_keys=True)
+    """Return what computes: the versions of the packages, and a digest of our own code, which changes between them."""
+    code = hashlib.sha256()
+    for path in sorted(_CODE.rglob("*.py")):
+        code.update(path.read_bytes())
+    return json.dumps([installed_versions(list(_DECIDING)), code.hexdigest()], sort_keys=True)
 
 
 def _connect(path: Path, *, writes: bool) -> sqlite3.Connection:
@@ -129,15 +138,8 @@ def _connect(path: Path, *, writes: bool) -> sqlite3.Connection:
         raise _unusable(path, error) from error
 
 
-def _ask(file: sqlite3.Connection, folder: Path, question: str, values: tuple = ()) -> sqlite3.Cursor:
-    try:
-        return file.execute(question, values)
-    except sqlite3.Error as error:
-        raise _unusable(folder / FILE_NAME, error) from error
-
-
-def _unusable(path: Path, error: sqlite3.Error) -> InputError:
-    return InputError(
-        f"{path}: cannot be used as the cache of scores ({error}); expected the file earlier evaluations made: remove "
-        f"it, name another folder in ${FOLDER_VARIABLE}, or say --no-cache"
+def _unusable(path: Path, error: Exception) -> CacheError:
+    return CacheError(
+        f"{path}: cannot be used as the cache of scores ({error}); expected the file earlier evaluations made, and "
+        f"room to write: remove it, name another folder in ${FOLDER_VARIABLE}, or say --no-cache"
     )

@@ -80,6 +80,12 @@ def shown_command(words: Sequence[str]) -> str:
     return shown.replace(f"'{IN}'", IN).replace(f"'{OUT}'", OUT)
 
 
+def program_name(words: Sequence[str]) -> str:
+    """Return what to call the program of a command: of `python enhance.py …` the script."""
+    scripts = (Path(word).name for word in words[1:] if Path(word).suffix in (".py", ".sh"))
+    return next(scripts, Path(words[0]).name)
+
+
 def run_command(
     words: Sequence[str], samples: np.ndarray, rate: int = SAMPLE_RATE, *, time_limit_s: float = TIME_LIMIT_S
 ) -> np.ndarray:
@@ -103,7 +109,7 @@ def run_command(
         InputError: the program fails or takes too long, or leaves no signal, one of another length (beyond
             `LENGTH_TOLERANCE`), of several channels, or one that is not finite.
     """
-    program = Path(words[0]).name
+    program = program_name(words)
     with tempfile.TemporaryDirectory(prefix="sertool-enhancer-") as folder:
         source, target = Path(folder, "in.wav"), Path(folder, "out.wav")
         write_audio(source, np.asarray(samples, np.float32), rate)
@@ -114,7 +120,7 @@ def run_command(
         try:
             enhanced, found_rate = read_audio_native(target)
         except AudioError as error:
-            raise AudioError(f"enhancer {program}: {str(error).replace(str(target), 'its output')}") from error
+            raise InputError(f"enhancer {program}: {str(error).replace(str(target), 'its output')}") from error
     if enhanced.shape[1] != 1:
         raise InputError(
             f"enhancer {program}: wrote {enhanced.shape[1]} channels for one; expected one: have it write mono"
@@ -156,7 +162,7 @@ def _call(called: Sequence[str], stderr: Path, *, program: str, time_limit_s: fl
     except subprocess.TimeoutExpired as error:
         raise InputError(
             f"enhancer {program}: had not ended after {time_limit_s:g} s and was killed; expected it to: try it by "
-            "hand, or raise the time limit"
+            "hand, or raise --enhancer-time-limit"
         ) from error
     finally:
         if process is not None:

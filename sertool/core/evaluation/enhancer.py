@@ -18,11 +18,19 @@ import numpy as np
 
 from sertool.core.audio.files import SAMPLE_RATE
 from sertool.core.errors import InputError
-from sertool.core.evaluation.command import TIME_LIMIT_S, run_command, shown_command, split_command, told_files
+from sertool.core.evaluation.command import (
+    TIME_LIMIT_S,
+    program_name,
+    run_command,
+    shown_command,
+    split_command,
+    told_files,
+)
 from sertool.core.models.inference import load
 from sertool.core.models.locate import model_folder
 from sertool.core.models.recognizer import Recognizer
 from sertool.core.models.storage import CONFIG_NAME, WEIGHTS_NAME, read_config
+from sertool.core.randomness import generator_for
 
 
 class Enhancer(ABC):
@@ -81,17 +89,24 @@ class CommandEnhancer(Enhancer):
             raise InputError(f"a time limit of {time_limit_s:g} s was given; expected seconds above 0: raise it")
         words = split_command(text)
         files = told_files(words)
-        # Of `python enhance.py …` the script is what is judged.
-        name = next((Path(word).name for word in list(files)[1:] if Path(word).suffix in (".py", ".sh")), None)
         identity = {
             "kind": "command",
             "command": shown_command(words),
             "files": [[Path(path).name, digest] for path, digest in files.items()],
         }
-        return cls(words, time_limit_s, name or Path(words[0]).name, identity)
+        return cls(words, time_limit_s, program_name(words), identity)
 
     def enhance(self, signals: Sequence[np.ndarray]) -> list[np.ndarray]:
         return [self.enhance_signal(samples) for samples in signals]
+
+    def try_out(self) -> None:
+        """Have the command enhance a second of noise, so that one that never works is known before hours are spent.
+
+        Raises:
+            InputError: it fails.
+        """
+        noise = generator_for("try an enhancer", 0).standard_normal(SAMPLE_RATE)
+        self.enhance_signal((0.05 * noise).astype(np.float32))
 
     def enhance_signal(self, samples: np.ndarray, rate: int = SAMPLE_RATE) -> np.ndarray:
         """Return one signal (S,) enhanced, float32, (S,), at the same rate; see `run_command` for what goes wrong."""

@@ -20,12 +20,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sertool.core.corpus.manifest import Manifest, utterance_key
+from sertool.core.corpus.manifest import Manifest
 from sertool.core.errors import InputError
 from sertool.core.evaluation.predicted_files import UtteranceNames
 from sertool.core.evaluation.predicted_rows import Words, condition_key, read_rows
 from sertool.core.evaluation.protocol import is_noisy
 from sertool.core.evaluation.results import name_conditions
+from sertool.core.evaluation.selection import file_names
 
 NOTES = "notes"
 """Key in `attrs` of the table: sentences about the predictions which a reader of the scores must know."""
@@ -98,8 +99,7 @@ def _classes(manifest: Manifest) -> tuple[str, ...]:
 def _facts(manifest: Manifest, *, noisy: bool) -> pd.DataFrame:
     """Return what results say of each utterance of a manifest."""
     table = manifest.table
-    names = [name if not Path(name).is_absolute() else utterance_key(name) for name in table["file_name"]]
-    facts = pd.DataFrame({"file": names, "speaker": manifest.speakers().astype(object)})
+    facts = pd.DataFrame({"file": file_names(manifest), "speaker": manifest.speakers().astype(object)})
     for name in _NOISY_FACTS if noisy else _FACTS:
         if name in table.columns:
             facts[name] = table[name].astype(object)
@@ -166,6 +166,6 @@ def _joined(kept: pd.DataFrame, facts: pd.DataFrame, wanted: Sequence[float], *,
     table["snr_db"] = pd.to_numeric(table["snr_db"])
     if "noise_kind" not in table:
         table["noise_kind"] = None
-    table.insert(1, "condition", name_conditions(table["snr_db"]))
+    table.insert(1, "condition", name_conditions(table["snr_db"], drawn=noisy))
     table.attrs[NOTES] = []
     return table

@@ -82,25 +82,29 @@ class Results:
         write_text(path, self.table.to_csv(index=False, lineterminator="\n"))
 
 
-def tabulate(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+def tabulate(rows: Sequence[dict[str, Any]], *, drawn: bool = True) -> pd.DataFrame:
     """Return outcomes, see `judge_utterance`, as a table with the column `condition`, see `name_conditions`."""
     table = pd.DataFrame(list(rows))
     for column in ("snr_db", "noise_kind"):
         if column not in table:
             table[column] = None
     table["snr_db"] = pd.to_numeric(table["snr_db"])
-    table.insert(1, "condition", name_conditions(table["snr_db"]))
+    table.insert(1, "condition", name_conditions(table["snr_db"], drawn=drawn))
     return table
 
 
-def name_conditions(snrs: pd.Series) -> pd.Series:
+def name_conditions(snrs: pd.Series, *, drawn: bool = True) -> pd.Series:
     """Return the condition each SNR in dB belongs to: "clean" for null, "0 dB" for 0.
 
     Where SNRs were drawn from a range there are as many as utterances; beyond twelve they are put in groups around
     the multiples of 5 dB, called "about 5 dB".
+
+    Args:
+        snrs: in dB, null for clean speech.
+        drawn: whether they may have been drawn, and were not asked for one by one.
     """
     snrs = pd.to_numeric(snrs, errors="coerce")
-    if snrs.nunique() <= MOST_SNRS:
+    if not drawn or snrs.nunique() <= MOST_SNRS:
         return snrs.map(lambda snr_db: CLEAN if pd.isna(snr_db) else f"{snr_text(snr_db)} dB")
     grouped = (snrs / BIN_DB).round() * BIN_DB
     return grouped.map(lambda snr_db: CLEAN if pd.isna(snr_db) else f"about {snr_text(snr_db)} dB")

@@ -9,11 +9,12 @@ import pandas as pd
 
 from sertool.core.corpus.derived_attributes import attribute_sources, sources_in_words
 from sertool.core.metrics.agreement import agreement
-from sertool.core.metrics.bootstrap import speaker_intervals
+from sertool.core.metrics.bootstrap import confusion_intervals
 from sertool.core.metrics.by_duration import FEWEST_LABELLED, quartile_bounds, scores_by_duration
 from sertool.core.metrics.calibration import calibration
 from sertool.core.metrics.emotion import category_scores, ccc
 from sertool.core.metrics.selective import selective_accuracy
+from sertool.core.metrics.speaker_confusions import speaker_confusions
 
 CLEAN = "clean"
 SIGNALS = ("unprocessed", "enhanced")
@@ -41,10 +42,11 @@ def score_conditions(table: pd.DataFrame, subject: Subject, *, by_kind: bool = F
     Returns:
         Records of `condition`, `snr_db` (mean in the condition; null: clean), `noise_kind`; `n` utterances, and
         `n_labelled` of them with a category; `f1_macro` and the others of `category_scores`, the three scores means
-        over the trainings where the table holds several (column `seed`); `calibration`, `selective` and `agreement`
+        over the trainings where the table holds several (column `seed`), whose confusions and classes are told of all
+        their outcomes together; `calibration`, `selective` and `agreement`
         (with the same system on clean speech) where they can be told; `ccc` and `ccc_n` by attribute, and
         `attributes`: whether these are rated or derived; `speech`, see `summarise_measure`. Not by kind: `intervals`,
-        see `speaker_intervals`; and `by_duration`, see `scores_by_duration`, its quartiles those of all utterances in
+        see `confusion_intervals`; and `by_duration`, see `scores_by_duration`, its quartiles those of all utterances in
         the table, where at least eight utterances of the condition have a category and the duration of each is known.
     """
     keys = ["condition", "noise_kind"] if by_kind else ["condition"]
@@ -156,7 +158,7 @@ MEASURE_NAMES = {
 
 
 def _scores(part: pd.DataFrame, subject: Subject) -> dict[str, Any]:
-    record: dict[str, Any] = {"n": len(part)}
+    record: dict[str, Any] = {"n": len(part) // (part["seed"].nunique() if "seed" in part else 1)}
     if subject.categories:
         labelled = part[part["emotion"].notna()]
         scores = _category_scores(labelled, subject.categories)
@@ -181,7 +183,7 @@ def _category_scores(labelled: pd.DataFrame, classes: tuple[str, ...]) -> dict[s
             category_scores(part["emotion"], part["predicted"], classes) for _, part in labelled.groupby("seed")
         ]
         scores |= {name: float(np.mean([training[name] for training in trainings])) for name in MEANS}
-        scores["trainings"] = len(trainings)
+        scores |= {"trainings": len(trainings), "n": trainings[0]["n"]}
     return scores
 
 
@@ -202,18 +204,29 @@ def _intervals(part: pd.DataFrame, subject: Subject) -> dict[str, Any]:
     if not subject.categories:
         return {}
     labelled = part[part["emotion"].notna()]
-    speakers = labelled["speaker"] if "speaker" in labelled else pd.Series(None, index=labelled.index, dtype=object)
+    if "seed" in labelled:
+        # The trainings of one utterance are one utterance still.
+        trainings = [one.set_index("file") for _, one in labelled.groupby("seed", sort=True)] or [labelled]
+        first = trainings[0]
+        predicted = [one["predicted"].loc[first.index] for one in trainings]
+    else:
+        first, predicted = labelled, [labelled["predicted"]]
+    speakers = first["speaker"] if "speaker" in first else pd.Series(None, index=first.index, dtype=object)
     speakers = speakers.astype(object).where(speakers.notna(), None)
-    return {"intervals": speaker_intervals(labelled["emotion"], labelled["predicted"], speakers, subject.categories)}
+    counted = speaker_confusions(first["emotion"], predicted, speakers, subject.categories)
+    return {"intervals": confusion_intervals(counted)}
 
 
 def _agreement(part: pd.DataFrame, clean: pd.DataFrame | None) -> dict[str, Any]:
     """Return how far predictions are those on clean speech; nothing for clean speech itself, or where it is missing."""
     if clean is None or clean.empty or part["condition"].iloc[0] == CLEAN:
         return {}
-    keys = ["file", "seed"] if "seed" in part else ["file"]
-    both = part[[*keys, "predicted"]].merge(clean[[*keys, "predicted"]], on=keys, suffixes=("", "_clean"))
-    return {"agreement": agreement(both["predicted_clean"], both["predicted"])}
+    # In a noisy manifest every condition is a file of its own: what tells an utterance is the speech it was made from.
+    told = "clean_digest" in part and part["clean_digest"].notna().all()
+    keys = ["clean_digest" if told else "file", *(["seed"] if "seed" in part else [])]
+    clean = clean[[*keys, "predicted"]].drop_duplicates(keys)
+    both = part[[*keys, "predicted"]].merge(clean, on=keys, suffixes=("", "_clean"))
+    return {"agreement": agreement(both["predicted_clean"], both["predicted"])} if len(both) else {}
 
 
 def _one_of(part: pd.DataFrame, column: str) -> str | None:

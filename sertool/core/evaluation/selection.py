@@ -3,7 +3,7 @@
 import json
 import math
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal
 
 import pandas as pd
@@ -12,7 +12,7 @@ from sertool.core.audio.files import SAMPLE_RATE
 from sertool.core.corpus.categories import select_categories
 from sertool.core.corpus.derived_attributes import SOURCE_COLUMN
 from sertool.core.corpus.fixed_mixtures import FixedMixtures
-from sertool.core.corpus.manifest import Manifest, utterance_key
+from sertool.core.corpus.manifest import Manifest
 from sertool.core.corpus.splits import check_disjoint
 from sertool.core.errors import InputError
 from sertool.core.evaluation.protocol import Protocol, check_noise, is_noisy
@@ -108,7 +108,7 @@ def list_utterances(manifest: Manifest, config: SharedConfig) -> tuple[Utterance
     noisy = is_noisy(manifest)
     labels = ("emotion",) * bool(config.categories) + tuple(config.attributes)
     labels += (SOURCE_COLUMN,) * bool(config.attributes)
-    columns = ["speaker", "gender", *labels, *((*NOISE_FACTS, *FURTHER_FACTS) if noisy else ())]
+    columns = ["speaker", "gender", *labels, *((*NOISE_FACTS, *FURTHER_FACTS, "clean_digest") if noisy else ())]
     table = manifest.table[[name for name in columns if name in manifest.table.columns]]
     if "speaker" in table:
         table = table.assign(speaker=manifest.speakers())
@@ -134,8 +134,20 @@ def list_utterances(manifest: Manifest, config: SharedConfig) -> tuple[Utterance
 
 
 def file_names(manifest: Manifest) -> list[str]:
-    """Return what results call each file of a manifest: its name there, or the end of it where that is absolute."""
-    return [name if not Path(name).is_absolute() else utterance_key(name) for name in manifest.table["file_name"]]
+    """Return what results call each file of a manifest: its name there, or the end of it where that is absolute.
+
+    The end is two parts long, as `utterance_key`, or as many more as tell the files apart.
+
+    Raises:
+        InputError: a file is listed twice.
+    """
+    paths = [PurePath(name) for name in manifest.table["file_name"]]
+    for parts in range(2, 2 + max((len(path.parts) for path in paths), default=0)):
+        names = ["/".join(path.parts[-parts:]) if path.is_absolute() else path.as_posix() for path in paths]
+        if len(set(names)) == len(names):
+            return names
+    double = next((name for name in names if names.count(name) > 1), "")
+    raise InputError(f"{manifest.name}: {double} is listed twice; expected each file once: remove the other row")
 
 
 def list_mixtures(mixtures: FixedMixtures, manifest: Manifest | None, config: SharedConfig) -> tuple[Utterance, ...]:

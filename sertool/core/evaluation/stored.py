@@ -21,6 +21,7 @@ def stored_scores(mixtures: FixedMixtures, table: pd.DataFrame) -> dict[str, Any
         mixtures judged; `largest_deviation`: by measure, the largest distance of a score of an unprocessed mixture from
         the one stored for it, over those that have both.
     """
+    table = table.sort_values("snr_db", ascending=False, kind="stable")
     judged = table["mixture"].to_numpy(int)
     systems: dict[str, Any] = {}
     deviation: dict[str, float] = {}

@@ -1,5 +1,6 @@
 """What is judged: a model, alone or behind an outside enhancer whose speech it then hears."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,11 @@ class Listener:
     @property
     def identity(self) -> list[Any]:
         """Return what decides what this says of a signal, as JSON values."""
+        # Weights mean nothing without what they are weights of.
+        config = self.recognizer.model.config.model_dump_json()
         return [
             self.recognizer.model_id,
+            hashlib.sha256(config.encode()).hexdigest(),
             self.recognizer.device.type,
             None if self.enhancer is None else self.enhancer.identity,
         ]

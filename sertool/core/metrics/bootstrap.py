@@ -50,12 +50,12 @@ def speaker_intervals(
 
 
 def confusion_intervals(counted: SpeakerConfusions, *, seed: int = 0, draws: int = DRAWS) -> dict[str, Any]:
-    """Return the same of confusions of one training."""
+    """Return the same of confusions; of several trainings the intervals are those of their mean scores."""
     record = {"speakers": counted.speakers, "unknown": counted.unknown, "level": LEVEL}
     if reason := counted.too_few():
         return record | {"f1_macro": None, "ua": None, "reason": reason}
-    drawn = _drawn_totals(class_counts(counted.confusions)[:, 0], seed, draws)
-    intervals = {name: _interval(score(drawn), counted.speakers) for name, score in _SCORES.items()}
+    drawn = _drawn_totals(class_counts(counted.confusions), seed, draws)
+    intervals = {name: _interval(score(drawn).mean(-1), counted.speakers) for name, score in _SCORES.items()}
     return record | intervals | {"reason": None}
 
 

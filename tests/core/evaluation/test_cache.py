@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from sertool.core.errors import InputError, OutputError
+from sertool.core.errors import CacheError
 from sertool.core.evaluation import judging
 from sertool.core.evaluation.by_snr import evaluate
 from sertool.core.evaluation.cache import FILE_NAME, CacheWriter, ScoreCache, cache_folder, key_of
@@ -68,16 +68,16 @@ def test_the_folder_is_named_by_the_environment(monkeypatch, tmp_path):
 
 def test_another_file_in_its_place_is_an_error(tmp_path):
     (tmp_path / FILE_NAME).write_text("no database at all, but text that is long enough to be looked at" * 20)
-    with pytest.raises(InputError, match="--no-cache"):
+    with pytest.raises(CacheError, match="--no-cache"):
         CacheWriter(tmp_path)
-    with pytest.raises(InputError, match="remove it"):
+    with pytest.raises(CacheError, match="remove it"):
         ScoreCache(tmp_path).get("a")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_cannot_be_written_is_an_error(tmp_path):
     tmp_path.chmod(0o500)
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(CacheError, match="cannot be used"):
         CacheWriter(tmp_path / "cache")
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sertool.core.errors import AudioError, InputError
+from sertool.core.errors import InputError
 from sertool.core.evaluation.command import run_command, shown_command, split_command, told_files
 
 RATE = 16_000
@@ -76,13 +76,13 @@ def test_several_channels_and_values_that_are_no_numbers_are_refused(tmp_path):
         run_command(_written(tmp_path, np.stack([SIGNAL, SIGNAL], axis=1)), SIGNAL)
     broken = SIGNAL.copy()
     broken[7] = np.nan
-    with pytest.raises(AudioError, match="its output") as caught:
+    with pytest.raises(InputError, match="its output") as caught:
         run_command(_written(tmp_path, broken), SIGNAL)
     assert "sertool-enhancer-" not in str(caught.value)
 
 
 def test_what_is_no_audio_and_what_is_not_there_are_refused():
-    with pytest.raises(AudioError, match="its output"):
+    with pytest.raises(InputError, match="its output"):
         run_command(("sh", "-c", 'echo text > "$2"', "sh", "{in}", "{out}"), SIGNAL)
     with pytest.raises(InputError, match="wrote no file"):
         run_command(("true", "{in}", "{out}"), SIGNAL)

@@ -73,7 +73,10 @@ def test_several_trainings_have_the_mean_of_their_scores(many, run, protocol, no
     for number, one in enumerate((right, wrong)):
         one.drop(columns="emotion").to_csv(tmp_path / f"{number}.csv", index=False)
     scores = evaluate_predictions(Manifest.read(many), [tmp_path / "0.csv", tmp_path / "1.csv"], how).conditions[0]
-    assert scores["trainings"] == 2
+    assert scores["trainings"] == 2 and scores["n"] == scores["n_labelled"] == 27
+    assert scores["intervals"]["speakers"] == 9
+    low, high = scores["intervals"]["ua"]
+    assert low <= scores["ua"] <= high
     assert scores["ua"] == pytest.approx((1 + 1 / 3) / 2)
     assert scores["f1_macro"] == pytest.approx((1 + (2 * 9 / 36) / 3) / 2)
 

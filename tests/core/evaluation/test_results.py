@@ -186,3 +186,17 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
         make_results().write_json(tmp_path / "file" / "results.json")
+
+
+def test_agreement_is_with_the_clean_file_of_the_same_speech():
+    rows = [row("a", None, None, "anger", "anger"), row("b", None, None, "anger", "neutral")]
+    rows += [row("x/a", 0.0, "rain", "anger", "anger"), row("x/b", 0.0, "rain", "anger", "anger")]
+    assert "agreement" not in score_conditions(tabulate(rows), SUBJECT)[1]
+    for one, digest in zip(rows, ("1", "2", "1", "2"), strict=True):
+        one["clean_digest"] = digest
+    assert score_conditions(tabulate(rows), SUBJECT)[1]["agreement"] == {"n": 2, "share": 0.5, "kappa": 0.0}
+
+
+def test_snrs_asked_for_one_by_one_keep_their_names():
+    snrs = pd.Series([float(snr_db) for snr_db in range(-6, 8)])
+    assert name_conditions(snrs, drawn=False).nunique() == 14 > name_conditions(snrs).nunique()

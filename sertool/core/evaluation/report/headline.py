@@ -11,6 +11,7 @@ from sertool.core.evaluation.report.words import (
     clean,
     count,
     in_condition,
+    listing,
     main_condition,
     measure_name,
     measure_value,
@@ -71,7 +72,18 @@ def _speech(document: dict[str, Any], record: dict[str, Any]) -> str:
             before, after = (measure_value(measure, summary[signal]["mean"]) for signal in ("unprocessed", "enhanced"))
             whose = "" if record.get("f1_macro") is not None else f" through {system_name(document)}"
             name, _, unit = measure_name(measure).partition(", ")
-            return f"speech quality{whose}, {name}: {before} → {after}{SPACE + unit if unit else ''}"
+            said = f"speech quality{whose}, {name}: {before} → {after}{SPACE + unit if unit else ''}"
+            return said + _less_intelligible(speech)
+    return ""
+
+
+def _less_intelligible(speech: dict[str, Any]) -> str:
+    """Return what enhancement makes worse: quality may rise while words are harder to make out."""
+    for measure in ("estoi", "stoi"):
+        means = [((speech.get(measure) or {}).get(signal) or {}).get("mean") for signal in ("unprocessed", "enhanced")]
+        if None not in means and means[1] < means[0]:
+            before, after = (measure_value(measure, mean) for mean in means)
+            return f", but intelligibility, {measure_name(measure)}: {before} → {after}"
     return ""
 
 
@@ -86,11 +98,27 @@ def warnings(document: dict[str, Any]) -> list[str]:
         told.append(
             "Nobody knows what the model learned from: test utterances may be among it, and the scores may flatter."
         )
+    if absent := document["data"].get("absent_categories"):
+        known = len(categories_of(document))
+        told.append(
+            f"Nobody speaks {listing(absent)} here; each counts 0, so that F1-macro can be "
+            f"{percent((known - len(absent)) / known)} at most."
+        )
+    record = main_condition(document) or {}
+    if (record.get("intervals") or {}).get("reason"):
+        told.append(
+            f"{count(total, 'utterance')} of {_speakers(document['data'])}: too few to say how far these scores would "
+            "hold for others."
+        )
     if document.get("failures"):
         told.append(
             f"Missing from all scores: {count(len(document['failures']), 'utterance')} that could not be judged."
         )
     return told
+
+
+def _speakers(data: dict[str, Any]) -> str:
+    return count(data["speakers"], "speaker") if data.get("speakers") else "unknown speakers"
 
 
 def tiles(document: dict[str, Any]) -> Html:
@@ -123,9 +151,7 @@ def tiles(document: dict[str, Any]) -> Html:
                 (name, f"{value}{SPACE + unit if unit else ''}", "speech before → after enhancement; more is better")
             )
     data = document["data"]
-    judged = (
-        f"{'utterance' if data['utterances'] == 1 else 'utterances'} of {count(data.get('speakers') or 0, 'speaker')}"
-    )
+    judged = f"{'utterance' if data['utterances'] == 1 else 'utterances'} of {_speakers(data)}"
     found.append(("Measured on", f"{data['utterances']:,}", judged))
     items = (
         tag("div", tag("dt", name), tag("dd", tag("strong", value), " ", tag("span", meaning)))

@@ -132,12 +132,11 @@ def _by_gender(document: dict[str, Any]) -> Html | None:
         own = [found.get((condition, gender)) or {} for gender in genders]
         scores = [percent(record.get(score)) for score in ("ua", "f1_macro") for record in own]
         rows.append([condition_name(condition), *scores])
-    counts = listing(
-        [
-            f"{gender} {count(record['speakers'], 'speaker')}"
-            for gender, record in zip(genders, own, strict=True)
-            if record
-        ]
-    )
+    counts = listing([f"{gender} {_size(record)}" for gender, record in zip(genders, own, strict=True) if record])
     head = ["Condition", *(f"{score}, {gender}" for score in ("UA", "F1-macro") for gender in genders)]
     return table(f"By sex, as the corpus gives it ({counts})", head, rows)
+
+
+def _size(record: dict[str, Any]) -> str:
+    """Return how many speakers a record is of; utterances, where nobody says who speaks."""
+    return count(record["speakers"], "speaker") if "speakers" in record else count(record["n"], "utterance")
