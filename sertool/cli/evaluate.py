@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -310,6 +311,10 @@ def _check_names(tables: list[Path], outcomes: Path | None, report: Path | None)
     paths = [path.resolve() for path in (*tables, outcomes, report) if path is not None]
     if double := next((path for path in paths if paths.count(path) > 1), None):
         raise InputError(f"{double.name}: named for two outputs; expected a file for each: choose another name")
+    for path in paths:
+        folder = next(parent for parent in path.parents if parent.exists())
+        if not (folder.is_dir() and os.access(folder, os.W_OK)):
+            raise InputError(f"{path.name}: {folder.name} is no folder that can be written to: choose another place")
 
 
 def _write(

@@ -79,7 +79,7 @@ def _print_stored(stored: dict[str, Any]) -> None:
 
 
 def _print_comparison(comparison: dict[str, Any]) -> None:
-    console.result(f"Against {comparison['baseline']}: {comparison['verdict']}")
+    console.result(comparison["verdict"])
     rows = [
         [
             one["condition"],
@@ -177,4 +177,4 @@ def _place(condition: dict[str, Any], conditions: list[dict[str, Any]]) -> list[
 
 
 def _rounded(value: float | None, digits: int) -> str | None:
-    return None if value is None else f"{value:.{digits}f}"
+    return None if value is None else f"{round(value, digits) + 0.0:.{digits}f}"  # no minus before a zero

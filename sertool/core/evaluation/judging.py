@@ -16,7 +16,6 @@ from sertool.core.evaluation.system import Listener
 from sertool.core.evaluation.utterance import Heard, Utterance, as_called, conditions_of
 from sertool.core.metrics.dnsmos import Dnsmos
 from sertool.core.metrics.speech import score_pairs
-from sertool.core.models.abstention import speech_presence
 from sertool.core.models.recognizer import Prediction
 
 NO_REFERENCE = "there is no clean reference"
@@ -72,8 +71,9 @@ def judge_utterance(utterance: Utterance, judge: Judge) -> Judgement:
     Each row holds `file` and the utterance's facts; `duration_s`, of what was heard; `snr_db` (None: clean),
     `noise_kind`, `noise_file`, `noise_offset_s`, `gain_db`, and those of `FURTHER_FACTS` that were asked for;
     `predicted` and `p_<category>`; `predicted_<attribute>`; `no_speech`: why no emotion should be named, see
-    `speech_presence`, else None; and for each measure `unprocessed_<measure>`, `enhanced_<measure>`, and the same
-    with `_unscored`: why there is no value, else None. The rows of stress tests also hold `stress` and `level`.
+    `Listener.speech_lacks`, else None (silence alone is found where no enhanced speech is asked for); and for each
+    measure `unprocessed_<measure>`, `enhanced_<measure>`, and the same with `_unscored`: why there is no value, else
+    None. The rows of stress tests also hold `stress` and `level`.
 
     Raises:
         AudioError: the audio or its clean reference cannot be read.
@@ -116,7 +116,7 @@ def _answer(samples: np.ndarray, judge: Judge) -> _Answer:
     if known is not None:
         return _Answer(known["row"], known["digest"], lambda: judge.listener.hear(samples, enhance=True)[1])
     prediction, enhanced = judge.listener.hear(samples, enhance=judge.enhances)
-    row = _predicted(prediction) | {"no_speech": speech_presence(samples, enhanced).reason}
+    row = _predicted(prediction) | {"no_speech": judge.listener.speech_lacks(samples, enhanced)}
     digest = None if enhanced is None else key_of(enhanced)
     if judge.listener.is_known:
         judge.cache.put(key, {"row": row, "digest": digest})

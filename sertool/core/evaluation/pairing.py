@@ -60,6 +60,9 @@ def pair(
     Raises:
         InputError: see `compare`.
     """
+    if all("seed" not in table or table["seed"].nunique(dropna=False) == 1 for table in (ours, baseline)):
+        # One training against one: whatever their seeds, they are compared.
+        ours, baseline = (table.drop(columns="seed", errors="ignore") for table in (ours, baseline))
     mine, theirs = _tidy(ours, _OURS), _tidy(baseline, name)
     heard = [list(dict.fromkeys(table["condition"])) for table in (mine, theirs)]
     common = [condition for condition in heard[0] if condition in heard[1]]
@@ -90,7 +93,7 @@ def _tidy(table: pd.DataFrame, whose: str) -> pd.DataFrame:
     if missing := [column for column in REQUIRED if column not in table.columns]:
         raise InputError(
             f"the outcomes of {whose} lack {', '.join(missing)}; expected {', '.join(REQUIRED)}: write them with "
-            "sertool evaluate --predictions"
+            "sertool evaluate --outcomes"
         )
     seeds = pd.to_numeric(table["seed"], errors="coerce") if "seed" in table.columns else _NO_SEED
     table = table.assign(seed=seeds)

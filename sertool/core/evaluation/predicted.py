@@ -64,6 +64,7 @@ def evaluate_predictions(
     subject = Subject(classes, (), ())
     facts = table.astype(object).where(table.notna(), None).to_dict("records")
     heard = [Utterance(file=row["file"], path=Path(row["file"]), facts=row) for row in facts]
+    absent = sorted(set(classes) - set(table["emotion"].dropna()))
     parts = {f"by_{name}": score_by(name, table, subject) for name in ("speaker", "gender")}
     return Results(
         provenance=portable(
@@ -74,7 +75,7 @@ def evaluate_predictions(
                 "versions": versions(),
                 "system": {"kind": "predictions", "name": name_of(paths), "digests": _digests(paths)},
                 "data": describe_data(manifest, heard, name=manifest.name)
-                | {"hours": None, "excluded": {}, "absent_categories": []},
+                | {"hours": None, "excluded": {}, "absent_categories": absent},
                 "attributes": None,
                 "noise": None,
                 "model": None,
@@ -88,6 +89,7 @@ def evaluate_predictions(
         notes=[
             "These predictions were made elsewhere: what the system learned from, and which mixtures it heard, is not "
             "known here.",
+            *([f"No utterance is labelled {', '.join(absent)}; each counts 0 in F1-macro."] if absent else []),
             *table.attrs[NOTES],
         ],
         failures=[],
@@ -177,6 +179,8 @@ def prepare_baseline(
     if not classes:
         raise InputError("there are no categories to compare by; expected emotions: leave --baseline out")
     tables = [Path(text) for text in baseline if Path(text).suffix.lower() in TABLES]
+    if protocol.mixtures is not None:
+        raise InputError("--baseline is not judged on fixed mixtures; expected a manifest: leave one of them out")
     if len(tables) == len(baseline):
         wanted = set(files)
         chosen = manifest.where(np.array([file in wanted for file in file_names(manifest)]))
@@ -192,7 +196,10 @@ def prepare_baseline(
         )
     plain = dataclasses.replace(protocol, measures=(), dnsmos=None, stress=None, enhancer=None, by_kind=False)
     evaluation = prepare_evaluation(manifest, baseline[0], plain, workers=workers)
-    return Baseline(evaluation.provenance["model"]["name"], None, evaluation)
+    name = evaluation.provenance["model"]["name"]
+    # What must be known of its training; the rest is said of the system already.
+    notes = tuple(f"{name}: {note}" for note in evaluation.notes if "learned from" in note)
+    return Baseline(name, None, evaluation, notes)
 
 
 def name_of(paths: Sequence[Path]) -> str:

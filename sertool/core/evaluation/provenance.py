@@ -67,6 +67,10 @@ def describe(
     notes = _notes(
         recognizer, protocol, excluded=chosen.excluded, absent=absent, seen=seen, total=len(chosen.utterances)
     )
+    unlabelled = sum(one.facts.get("emotion") is None for one in chosen.utterances)
+    if protocol.mixtures is not None and chosen.part is not None and categories and unlabelled:
+        found = f"{unlabelled} of {len(chosen.utterances)} mixtures have no label"
+        notes.append(f"{found}: their clips are not among the utterances chosen of the manifest.")
     notes += _notes_on_attributes(sources, provenance["model"]) + _notes_on_noise(provenance["noise"] or {})
     return portable(provenance), notes
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from sertool.core.corpus.derived_attributes import attribute_sources, sources_in_words
+from sertool.core.errors import InputError
 from sertool.core.metrics.agreement import agreement
 from sertool.core.metrics.bootstrap import confusion_intervals
 from sertool.core.metrics.by_duration import FEWEST_LABELLED, quartile_bounds, scores_by_duration
@@ -208,6 +209,10 @@ def _intervals(part: pd.DataFrame, subject: Subject) -> dict[str, Any]:
         # The trainings of one utterance are one utterance still.
         trainings = [one.set_index("file") for _, one in labelled.groupby("seed", sort=True)] or [labelled]
         first = trainings[0]
+        if any(set(one.index) != set(first.index) for one in trainings):
+            raise InputError(
+                "the trainings did not judge the same utterances; expected each to judge all: evaluate the others too"
+            )
         predicted = [one["predicted"].loc[first.index] for one in trainings]
     else:
         first, predicted = labelled, [labelled["predicted"]]

@@ -25,7 +25,6 @@ from sertool.core.corpus.reverberation import RirSet, read_response, reverberate
 from sertool.core.corpus.snr import snr_text
 from sertool.core.errors import InputError
 from sertool.core.evaluation.system import Listener
-from sertool.core.models.abstention import speech_presence
 from sertool.core.randomness import generator_for
 from sertool.core.training.stress_limits import WITHOUT_EMOTION, named
 
@@ -204,7 +203,7 @@ def stress_rows(samples: np.ndarray, key: str, listener: Listener, stress: Stres
 def _answer(samples: np.ndarray, listener: Listener) -> dict[str, Any]:
     prediction, enhanced = listener.hear(samples, enhance=listener.enhances)
     shares = {f"p_{name}": value for name, value in prediction.probabilities.items()}
-    no_speech = speech_presence(samples, enhanced).reason is not None
+    no_speech = listener.speech_lacks(samples, enhanced) is not None
     return {"predicted": prediction.label} | shares | {"abstained": no_speech}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sertool.core.evaluation.enhancer import CommandEnhancer, Enhancer
+from sertool.core.models.abstention import speech_presence
 from sertool.core.models.inference import load
 from sertool.core.models.recognizer import Prediction, Recognizer
 
@@ -54,6 +55,13 @@ class Listener:
     def is_known(self) -> bool:
         """Whether `identity` is all that decides; what an outside command does may change behind it."""
         return not isinstance(self.enhancer, CommandEnhancer)
+
+    def speech_lacks(self, samples: np.ndarray, enhanced: np.ndarray | None) -> str | None:
+        """Return why no emotion should be named in what was heard, see `speech_presence`; None where there is speech.
+
+        How much an outside command turns down says nothing: the threshold is that of our enhancement head.
+        """
+        return speech_presence(samples, enhanced if self.is_known else None).reason
 
     @property
     def enhances(self) -> bool:

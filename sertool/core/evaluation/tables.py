@@ -90,8 +90,8 @@ def as_latex(document: dict[str, Any]) -> str:
     """Return the conditions of an evaluation as LaTeX tables (package booktabs), clean speech first.
 
     One of emotion: F1-macro and UA in percent, with their intervals over speakers where there are any, and CCC. One of
-    speech: each measure's mean before → after enhancement, or before alone where nothing was enhanced. What was not
-    measured has no column, and a table without columns is left out.
+    speech: each measure's mean before → after enhancement, or before alone where nothing was enhanced. One of the
+    comparison with a baseline. What was not measured has no column, and a table without columns is left out.
 
     Args:
         document: as for `as_csv`.
@@ -126,7 +126,23 @@ def as_latex(document: dict[str, Any]) -> str:
         rows = [[_before_and_after(record, name) for name in measures] for record in conditions]
         heads = [MEASURES[name][0] for name in measures]
         tables.append(_table(f"Speech, before $\\to$ after enhancement{about}.", heads, conditions, rows))
+    if comparison := document.get("comparison"):
+        tables.append(_against(comparison))
     return "\n".join(tables) + "\n"
+
+
+def _against(comparison: dict[str, Any]) -> str:
+    """Return the table of differences to the baseline, in points of F1-macro."""
+    heads = [r"F1-macro, \%", r"baseline, \%", "difference", "$p$ (Holm)", "verdict"]
+    rows = []
+    for record in comparison["conditions"]:
+        ends = record.get("interval")
+        spread = "" if ends is None else rf" {{\footnotesize [{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]}}"
+        scores = [_decimal(100 * record[name], 1) for name in ("ours", "theirs")]
+        difference = _decimal(100 * record["difference"], 1) + spread
+        rows.append([*scores, difference, _decimal(record.get("p_holm"), 3), record.get("verdict") or "none"])
+    caption = f"Against {_escaped(comparison['baseline'])}. {_escaped(comparison.get('verdict') or '')}"
+    return _table(caption, heads, comparison["conditions"], rows)
 
 
 def _table(caption: str, heads: Sequence[str], conditions: Sequence[dict[str, Any]], rows: Sequence[list[str]]) -> str:
@@ -217,7 +233,7 @@ def _before_and_after(record: dict[str, Any], measure: str) -> str:
 def _decimal(value: float | None, digits: int) -> str:
     if value is None:
         return "--"
-    written = f"{value:.{digits}f}"
+    written = f"{round(value, digits) + 0.0:.{digits}f}"  # no minus before a zero
     return f"${written}$" if written.startswith("-") else written
 
 
@@ -230,7 +246,7 @@ def _caption(document: dict[str, Any]) -> str:
     data = document.get("data") or {}
     told = f": {_escaped(_system(document))}" if _system(document) else ""
     if data.get("utterances") is not None:
-        told += f"; {data['utterances']} utterances of {data.get('speakers')} speakers"
+        told += f"; {data['utterances']} utterances of {data.get('speakers') or 'unknown'} speakers"
     if document.get("seen_utterances"):
         told += f"; {document['seen_utterances']} of the utterances were learned from: the scores flatter"
     return told

@@ -8,6 +8,7 @@ from sertool.core.metrics.speaker_confusions import FEWEST_SPEAKERS
 BETTER = "better"
 WORSE = "worse"
 CANNOT_TELL = "cannot tell"
+_SIGNS = {BETTER: 1, WORSE: -1}
 
 
 def verdict_sentence(
@@ -16,7 +17,7 @@ def verdict_sentence(
     """Return one sentence over all conditions: where a system is better, where worse, and where nobody can tell.
 
     Args:
-        records: of the conditions, in order: `condition`, `speakers`, `unknown`, `verdict`.
+        records: of the conditions, in order: `condition`, `speakers`, `unknown`, `verdict`, `difference_ua`.
         baseline: what the other system is called.
         trainings: of each system.
         left_out: conditions only one of the two was heard in.
@@ -30,14 +31,20 @@ def verdict_sentence(
             parts[0] += f" whether better or worse than {baseline}"
         if places[None]:
             parts.append(f"no verdict {_at(places[None])}, for lack of speakers")
-        basis.append("sign-flip test over speakers, Holm")
+        basis.append("F1-macro; sign-flip test over speakers, Holm")
     else:
         parts = [f"no verdict against {baseline}: {basis.pop()}; {FEWEST_SPEAKERS} known ones are needed for one"]
+    if against := [one["condition"] for one in records if one["verdict"] in _SIGNS and _ua_disagrees(one)]:
+        basis.append(f"UA moves the other way {_at(against)}")
     basis.append(_trainings(trainings))
     if left_out:
         basis.append(f"not compared {_at(left_out)}, which only one of the two was heard in")
     sentence = "; ".join(parts)
     return f"{sentence[0].upper()}{sentence[1:]} ({'; '.join(basis)})."
+
+
+def _ua_disagrees(record: dict[str, Any]) -> bool:
+    return record.get("difference_ua") is not None and record["difference_ua"] * _SIGNS[record["verdict"]] < 0
 
 
 def _at(conditions: Sequence[str]) -> str:

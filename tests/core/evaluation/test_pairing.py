@@ -101,8 +101,14 @@ def altered(column, value):
         (altered("speaker", "99"), "differ in speaker, such as 2.wav .* 00 of ours, 99 of theirs"),
         (altered("noise_file", "sea/1.wav"), "differ in noise_file, .* rain/2.wav of ours, sea/1.wav .*same noise"),
         (altered("snr_db", 4.0), "differ in snr_db, such as 2.wav .* 5.0 of ours, 4.0 of theirs"),
-        (lambda table: table.assign(seed=0), "ours has no seed, theirs seeds 0; expected the same trainings"),
-        (lambda table: table.assign(seed=None), "24 outcomes of theirs have no number as seed"),
+        (
+            lambda table: pd.concat([table.assign(seed=seed) for seed in (0, 1)]),
+            "ours has no seed, theirs seeds 0, 1; expected the same trainings",
+        ),
+        (
+            lambda table: table.assign(seed=[None, 1] * (len(table) // 2)),
+            "12 outcomes of theirs have no number as seed",
+        ),
         (altered("predicted", "joy"), "1 outcomes of theirs have as predicted what is no .* joy for 2.wav"),
         (altered("predicted", None), "1 outcomes of theirs have as predicted what is no .* nothing for 2.wav"),
     ],

@@ -136,11 +136,11 @@ def test_the_second_table_is_of_speech_before_and_after():
 
 
 def test_what_was_not_measured_has_no_table():
-    silent = document(conditions=[condition("clean", None, f1_macro=0.5, ua=0.5)])
+    silent = document(conditions=[condition("clean", None, f1_macro=0.5, ua=0.5)], comparison=None)
     assert as_latex(silent).count(r"\begin{table}") == 1
     speech = document(conditions=[condition("0 dB", 0.0, speech=document()["conditions"][1]["speech"])])
     assert body(as_latex(speech))[0] == ["SNR", "PESQ-WB", "SI-SDR, dB"]
-    assert r"\begin{table}" not in as_latex(document(conditions=[]))
+    assert r"\begin{table}" not in as_latex(document(conditions=[], comparison=None))
 
 
 def test_rows_have_as_many_cells_as_the_table_has_columns():
@@ -148,9 +148,17 @@ def test_rows_have_as_many_cells_as_the_table_has_columns():
     for place, columns in enumerate(re.findall(r"\\begin\{tabular\}\{(\w+)\}", latex)):
         assert {len(row) for row in body(latex, place)} == {len(columns)}
     for name in ("table", "tabular"):
-        assert latex.count(rf"\begin{{{name}}}") == latex.count(rf"\end{{{name}}}") == 2
+        assert latex.count(rf"\begin{{{name}}}") == latex.count(rf"\end{{{name}}}") == 3
     for rule in ("toprule", "midrule", "bottomrule"):
-        assert latex.count(rf"\{rule}") == 2
+        assert latex.count(rf"\{rule}") == 3
+
+
+def test_the_third_table_is_of_the_baseline():
+    rows = body(as_latex(document()), 2)
+    assert rows[0] == ["SNR", r"F1-macro, \%", r"baseline, \%", "difference", "$p$ (Holm)", "verdict"]
+    compared = document()["comparison"]["conditions"]
+    assert [row[-1] for row in rows[1:]] == [one["verdict"] or "none" for one in compared]
+    assert [row[1] for row in rows[1:]] == [f"{100 * one['ours']:.1f}" for one in compared]
 
 
 def test_leaks_are_told_in_the_caption():

@@ -22,25 +22,25 @@ ONE = "one training each: speaks of these two trainings, not of the methods"
             {"clean": "cannot tell", "10 dB": "cannot tell", "5 dB": "better", "0 dB": "better", "-5 dB": "worse"},
             {"trainings": 1},
             "Better than SVM at 5 and 0 dB; worse than SVM at -5 dB; cannot tell on clean speech and at 10 dB "
-            f"(24 test speakers; sign-flip test over speakers, Holm; {ONE}).",
+            f"(24 test speakers; F1-macro; sign-flip test over speakers, Holm; {ONE}).",
         ),
         (
             {"clean": "cannot tell", "10 dB": "cannot tell", "5 dB": "cannot tell", "0 dB": "cannot tell"},
             {"trainings": 3},
             "Cannot tell on clean speech and at 10, 5 and 0 dB whether better or worse than SVM (24 test speakers; "
-            "sign-flip test over speakers, Holm; mean of 3 trainings each).",
+            "F1-macro; sign-flip test over speakers, Holm; mean of 3 trainings each).",
         ),
         (
             {"clean": "better"},
             {"trainings": 3, "left_out": ["20 dB"]},
-            "Better than SVM on clean speech (24 test speakers; sign-flip test over speakers, Holm; mean of 3 "
-            "trainings each; not compared at 20 dB, which only one of the two was heard in).",
+            "Better than SVM on clean speech (24 test speakers; F1-macro; sign-flip test over speakers, Holm; mean "
+            "of 3 trainings each; not compared at 20 dB, which only one of the two was heard in).",
         ),
         (
             {"about 5 dB": "worse", "0 dB": "worse"},
             {"trainings": 3},
-            "Worse than SVM at about 5 and 0 dB (24 test speakers; sign-flip test over speakers, Holm; mean of 3 "
-            "trainings each).",
+            "Worse than SVM at about 5 and 0 dB (24 test speakers; F1-macro; sign-flip test over speakers, Holm; mean "
+            "of 3 trainings each).",
         ),
     ],
 )
@@ -68,4 +68,12 @@ def test_conditions_with_too_few_speakers_are_named():
 
 def test_utterances_of_unknown_speakers_are_told():
     found = verdict_sentence(records({"0 dB": "better"}, unknown=30), baseline="SVM", trainings=3)
-    assert "(24 test speakers and 30 utterances of unknown speakers, each for itself; sign-flip" in found
+    assert "(24 test speakers and 30 utterances of unknown speakers, each for itself; F1-macro; sign-flip" in found
+
+
+def test_it_says_where_ua_moves_the_other_way():
+    told = records({"clean": "better", "0 dB": "better", "-5 dB": "cannot tell"})
+    for one, difference in zip(told, (0.1, -0.01, -0.2), strict=True):
+        one["difference_ua"] = difference
+    found = verdict_sentence(told, baseline="SVM", trainings=1)
+    assert "; UA moves the other way at 0 dB; " in found

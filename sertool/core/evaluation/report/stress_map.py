@@ -61,10 +61,11 @@ def _map(records: list[dict[str, Any]]) -> Html:
                 percent(record.get("unchanged")), None if record.get("unchanged") is None else heat(record["unchanged"])
             ),
             points(record.get("f1_change")),
+            percent(record.get("abstained")),
         ]
         for record in records
     ]
-    head = ["Test", "UA, change in points", "UA", "Same emotion as before", "F1-macro, change"]
+    head = ["Test", "UA, change in points", "UA", "Same emotion as before", "F1-macro, change", "Declines to answer"]
     return table(
         "What each test costs; the stronger the colour of the first column, the more", head, rows, look="matrix"
     )
