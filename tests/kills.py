@@ -69,7 +69,7 @@ COMMANDS = {
     ],
     "evaluate": [
         *("evaluate", "speech/metadata.csv", "--model", "model", "--noise", "noise", "--snr", "clean", "--snr", "0"),
-        *("--split", "all", "--allow-seen", "--workers", "1", "-o", "out/results.json"),
+        *("--split", "all", "--allow-seen", "--no-cache", "--workers", "1", "-o", "out/results.json"),
         *("--outcomes", "out/predictions.csv"),
     ],
 }
