@@ -430,8 +430,46 @@ def false_alarms(results: Path) -> str:
     return "\n".join(lines)
 
 
+def abstention(results: Path) -> str:
+    """Return how often a model declines to name an emotion, in speech and where nobody speaks."""
+    document = _read(results / "abstention.json")
+    if document is None:
+        return ""
+    splits = document["splits"]
+    columns = list(next(iter(splits.values()))["refused"])
+    lines = [f"| declines in | {' | '.join(columns)} |", f"|---|{'---|' * len(columns)}"]
+    for name, split in splits.items():
+        cells = [f"{split['refused'][column]['share']:.0%}" for column in columns]
+        lines.append(f"| {name} split, {split['utterances']} utterances | {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
+def referee_speed(results: Path) -> str:
+    """Return how fast measures and evaluations are, beside libraries and one process."""
+    measures, evaluation = (_read(results / f"{name}.json") for name in ("speech-measures", "evaluation-speed"))
+    lines = []
+    if measures:
+        lines += ["| of all pairs, one CPU thread | seconds | of processor | times sertool's | largest difference |"]
+        lines += ["|---|---|---|---|---|"]
+        for case in measures["cases"]:
+            for name, one in case["contestants"].items():
+                seconds = f"{one['median_seconds']:.2f} | {one['median_cpu_seconds']:.2f} | {one['cpu_ratio']:.1f}"
+                lines.append(f"| {case['case']}: {name} | {seconds} | {one['largest_difference']:.1g} |")
+        lines.append("")
+    if evaluation:
+        about = f"{evaluation['utterances']} utterances at {', '.join(evaluation['conditions'])}, all measures"
+        lines += [f"| {about} | seconds |", "|---|---|"]
+        lines += [f"| {name} | {seconds:.1f} |" for name, seconds in evaluation["seconds"].items()]
+        lines += [
+            f"| parallel efficiency on {evaluation['workers']} cores | {evaluation['parallel_efficiency']:.0%} |",
+            "",
+        ]
+    return "\n".join(lines)
+
+
 SECTIONS = {
     **{"noise robustness": noise_robustness, "false alarms": false_alarms},
+    **{"abstention": abstention, "referee": referee_speed},
     **{"results": scores, "adaptation": adaptation, "clusters": clusters, "curricula": curricula},
     **{"pretext": pretext, "speed": speed, "k-means": kmeans, "votes": votes, "robustness": robustness},
 }
