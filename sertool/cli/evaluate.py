@@ -90,17 +90,9 @@ def evaluate(
     from sertool.core.engine import default_workers
     from sertool.core.evaluation.cache import cache_folder
 
-    _check_together(
-        predictions,
-        {
-            "--model": model,
-            "--mixtures": mixtures,
-            "--enhancer": enhancer,
-            "--dnsmos": dnsmos,
-            "--stress": stress or None,
-        }
-        | {"--noise": noise, "--babble": babble, "--rir": rir},
-    )
+    heard_by = {"--model": model, "--enhancer": enhancer, "--dnsmos": dnsmos, "--stress": stress or None}
+    heard = {"--mixtures": mixtures, "--noise": noise, "--babble": babble, "--rir": rir}
+    _check_together(predictions, heard_by | heard)
     if word_map and not predictions and not baseline:
         raise InputError("--map is about the words of --predictions or --baseline tables: name one, or leave it out")
     if recipe is not None and not stress:
@@ -140,7 +132,6 @@ def evaluate(
     limits = None
     if stress:
         protocol, limits = with_stress(protocol, model, recipe, rir=rir)
-
     against: Baseline | None = None
 
     def finish(results: "Results", evaluation: "Evaluation | None", journal: "Journal | None" = None) -> "Results":
@@ -157,10 +148,6 @@ def evaluate(
         return results
 
     if predictions:
-        if model is not None or mixtures is not None:
-            raise InputError(
-                "--predictions were made already, on mixtures of their own: leave --model and --mixtures out"
-            )
         results = _judged_elsewhere(corpus, predictions, protocol, word_map)
         against = _baseline(baseline, corpus, protocol, results.table["file"], _classes(results), workers, word_map)
         finish(results, None)
