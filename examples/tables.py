@@ -430,6 +430,28 @@ def false_alarms(results: Path) -> str:
     return "\n".join(lines)
 
 
+def fixed_mixtures(results: Path) -> str:
+    """Return enhanced speech on mixtures that other systems were scored on too, at each SNR."""
+    document = _read(results / "fixed-mixtures.json")
+    if document is None:
+        return ""
+    measures = {name: MEASURES[name] for name in ("pesq_wb", "stoi", "si_sdr")}
+    conditions = document["conditions"]
+    heads = [f"{name}, {one['condition']}" for one in conditions for name, _ in measures.values()]
+    lines = [f"| | {' | '.join(heads)} |", f"|---|{'---|' * len(heads)}"]
+    stored = document["stored"]["systems"]
+    rows = {
+        name: [by[one["condition"]][measure]["mean"] for one in conditions for measure in measures]
+        for name, by in stored.items()
+    }
+    rows["ours, joint at once"] = [one["speech"][name]["enhanced"]["mean"] for one in conditions for name in measures]
+    digits = [digits for _ in conditions for _, digits in measures.values()]
+    for name, values in rows.items():
+        cells = [f"{value:.{places}f}" for value, places in zip(values, digits, strict=True)]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
 def abstention(results: Path) -> str:
     """Return how often a model declines to name an emotion, in speech and where nobody speaks."""
     document = _read(results / "abstention.json")
@@ -469,7 +491,7 @@ def referee_speed(results: Path) -> str:
 
 SECTIONS = {
     **{"noise robustness": noise_robustness, "false alarms": false_alarms},
-    **{"abstention": abstention, "referee": referee_speed},
+    **{"fixed mixtures": fixed_mixtures, "abstention": abstention, "referee": referee_speed},
     **{"results": scores, "adaptation": adaptation, "clusters": clusters, "curricula": curricula},
     **{"pretext": pretext, "speed": speed, "k-means": kmeans, "votes": votes, "robustness": robustness},
 }

@@ -52,7 +52,8 @@ def print_tables(results: "Results") -> None:
         _print_comparison(results.parts["comparison"])
     if "stress" in results.parts:
         _print_stress(results.parts["stress"])
-    reasons = {(one.get("intervals") or {}).get("reason") for one in results.conditions} - {None}
+    labelled = [one for one in results.conditions if one.get("n_labelled")]
+    reasons = {(one.get("intervals") or {}).get("reason") for one in labelled} - {None}
     for reason in sorted(reasons):
         console.result(f"* No intervals: {reason}")
     for note in results.notes:
