@@ -356,6 +356,8 @@ def _against_baseline(rows: dict[str, dict]) -> list[str]:
     compared = {name: one["comparison"] for name, one in rows.items() if "comparison" in one}
     if not compared:
         return []
+    if not any(one["verdict"] for comparison in compared.values() for one in comparison["conditions"]):
+        return ["Fewer than eight test speakers: no row is compared with another.", ""]
     baseline = next(iter(compared.values()))["baseline"]
     lines = [f"At 0 dB, against *{baseline}* on the same utterances; sign-flip test over speakers, Holm over SNRs:", ""]
     lines += [
@@ -366,8 +368,8 @@ def _against_baseline(rows: dict[str, dict]) -> list[str]:
         one = next(each for each in comparison["conditions"] if each["condition"] == "0 dB")
         interval = "–" if one["interval"] is None else " to ".join(f"{end:+.2f}" for end in one["interval"])
         p, holm = ("–" if one[key] is None else f"{one[key]:.3f}" for key in ("p", "p_holm"))
-        told = one["verdict"] or "none: fewer than 8 speakers"
-        lines.append(f"| {name} | {one['speakers']} | {one['difference']:+.3f} | {interval} | {p} | {holm} | {told} |")
+        difference = f"{one['speakers']} | {one['difference']:+.3f} | {interval} | {p} | {holm}"
+        lines.append(f"| {name} | {difference} | {one['verdict']} |")
     return [*lines, ""]
 
 
@@ -377,10 +379,13 @@ def _kinds(rows: dict[str, dict]) -> list[str]:
         name: {each["noise_kind"]: each for each in one["by_kind"] if each["condition"] == "0 dB"}
         for name, one in rows.items()
     }
+    found = {name: by_kind for name, by_kind in found.items() if by_kind}  # predictions made elsewhere do not tell
+    if not any(one["verdict"] for row in rows.values() for one in row.get("comparison", {}).get("conditions", [])):
+        return []  # a handful of utterances each
     kinds = sorted({kind for by_kind in found.values() for kind in by_kind})
     counts = next(iter(found.values()))
     head = " | ".join(f"{kind} ({counts[kind]['n']})" if kind in counts else kind for kind in kinds)
-    lines = ["UA at 0 dB by kind of noise (utterances of the first row; a few of each speaker, so read with care):", ""]
+    lines = ["UA at 0 dB by kind of noise (and how many utterances; a few of each speaker, so read with care):", ""]
     lines += [f"| | {head} |", f"|---|{'---|' * len(kinds)}"]
     for name, by_kind in found.items():
         lines.append(
