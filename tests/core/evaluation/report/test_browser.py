@@ -94,6 +94,15 @@ def test_the_first_key_leads_past_the_contents(browser, report):
         assert page.evaluate("document.activeElement.id") == "results"
 
 
+def until(page, condition, tries=200):
+    """Wait until a script says so. The page's policy lets no script poll from within, as `wait_for_function` does."""
+    for _ in range(tries):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(50)
+    pytest.fail(f"never so: {condition}")
+
+
 def test_what_is_folded_opens_by_key_and_wide_tables_scroll(browser, report):
     with opened(browser, report, PHONE) as page:
         summary = page.locator("#confusions summary").first
@@ -103,16 +112,14 @@ def test_what_is_folded_opens_by_key_and_wide_tables_scroll(browser, report):
         assert page.locator("#confusions details").first.get_attribute("open") is not None
         page.locator("#confusions .scroll").first.focus()
         page.keyboard.press("ArrowRight")
-        page.wait_for_function("document.activeElement.scrollLeft > 0", timeout=5000)
+        until(page, "document.activeElement.scrollLeft > 0")
         head = page.evaluate("document.activeElement.querySelector('tbody th').getBoundingClientRect().left")
         assert head == pytest.approx(page.evaluate("document.activeElement.getBoundingClientRect().left"), abs=1)
 
 
 def test_every_player_can_play(browser, report):
     with opened(browser, report) as page:
-        page.wait_for_function(
-            "[...document.querySelectorAll('audio')].every(one => one.duration > 0.4)", timeout=10000
-        )
+        until(page, "[...document.querySelectorAll('audio')].every(one => one.duration > 0.4)")
         assert page.evaluate("[...document.querySelectorAll('audio')].every(one => !one.error && one.paused)")
 
 
