@@ -237,3 +237,13 @@ def test_misuse_is_an_error():
         score_pairs([clean], [clean, clean])
     assert score_pairs([], []) == []
     assert score_pairs([clean], [clean], measures=()) == [{"reasons": {}}]
+
+
+def test_nothing_is_drawn_from_the_global_generator():
+    generator = np.random.default_rng(0)
+    clean = generator.standard_normal(16_000)
+    np.random.seed(3)
+    expected = np.random.standard_normal(3)
+    np.random.seed(3)
+    speech.speech_scores(clean, clean + generator.standard_normal(16_000), measures=("estoi", "stoi", "csig"))
+    assert np.array_equal(np.random.standard_normal(3), expected)
