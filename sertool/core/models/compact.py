@@ -100,15 +100,33 @@ class FrontEnd(nn.Module):
         return self.norm(x) * frame_mask(lengths, x.shape[1])[:, :, None], lengths
 
 
+class DepthwiseConvolution(nn.Conv1d):
+    """Convolve each channel over time by itself, (B, T, D) to (B, T, D), zeros beyond the ends."""
+
+    def __init__(self, dim: int, kernel: int, dilation: int) -> None:
+        padding = (kernel - 1) // 2 * dilation
+        super().__init__(dim, dim, kernel, padding=padding, dilation=dilation, groups=dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve (B, T, D)."""
+        if x.device.type != "cpu":
+            return super().forward(x.transpose(1, 2)).transpose(1, 2)
+        # On a processor torch is over ten times faster in two dimensions with the channels last and no dilation. So
+        # frames a dilation apart become the rows of an image, (B, D, T / dilation, dilation), which takes no copy.
+        batch, frames, dim = x.shape
+        (dilation,) = self.dilation
+        rows = -(-frames // dilation)
+        image = F.pad(x, (0, 0, 0, rows * dilation - frames)).reshape(batch, rows, dilation, dim).permute(0, 3, 1, 2)
+        image = F.conv2d(image, self.weight[..., None], self.bias, padding=(self.padding[0] // dilation, 0), groups=dim)
+        return image.permute(0, 2, 3, 1).reshape(batch, rows * dilation, dim)[:, :frames]
+
+
 class ConvolutionLayer(nn.Module):
     """A residual layer: depthwise convolution over time, LayerNorm, then a perceptron over channels."""
 
     def __init__(self, config: CompactConfig, dilation: int) -> None:
         super().__init__()
-        padding = (config.kernel - 1) // 2 * dilation
-        self.over_time = nn.Conv1d(
-            config.dim, config.dim, config.kernel, padding=padding, dilation=dilation, groups=config.dim
-        )
+        self.over_time = DepthwiseConvolution(config.dim, config.kernel, dilation)
         self.norm = nn.LayerNorm(config.dim)
         self.expand = nn.Linear(config.dim, config.expansion * config.dim)
         self.contract = nn.Linear(config.expansion * config.dim, config.dim)
@@ -116,6 +134,6 @@ class ConvolutionLayer(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Map (B, T, D) to the same shape; frames outside the mask (B, T, 1) are zero before and after."""
-        y = self.over_time(x.transpose(1, 2)).transpose(1, 2)
+        y = self.over_time(x)
         y = self.contract(F.gelu(self.expand(self.norm(y))))
         return (x + self.dropout(y)) * mask

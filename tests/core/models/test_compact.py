@@ -1,8 +1,10 @@
 """The compact encoder: rates, sizes, and how far a frame hears."""
 
+import pytest
 import torch
+from torch.nn import functional as F
 
-from sertool.core.models.compact import CompactEncoder, mel_filters
+from sertool.core.models.compact import CompactEncoder, DepthwiseConvolution, mel_filters
 from sertool.core.models.config import CompactConfig
 
 
@@ -35,3 +37,18 @@ def test_no_mel_filter_is_empty():
 
 def test_the_compact_encoder_has_a_few_million_parameters():
     assert 1.5e6 < sum(p.numel() for p in CompactEncoder(CompactConfig()).parameters()) < 5e6
+
+
+@pytest.mark.parametrize("dilation", [1, 2, 4])
+@pytest.mark.parametrize("frames", [1, 3, 40, 41])
+def test_a_depthwise_convolution_is_torchs(frames, dilation):
+    convolution = DepthwiseConvolution(dim=6, kernel=5, dilation=dilation)
+    x = torch.randn(3, frames, 6, requires_grad=True)
+    ours = convolution(x)
+    theirs = F.conv1d(
+        *(x.transpose(1, 2), convolution.weight, convolution.bias), padding=2 * dilation, dilation=dilation, groups=6
+    ).transpose(1, 2)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+    direction, inputs = torch.randn_like(ours), (x, convolution.weight, convolution.bias)
+    for one, other in zip(*(torch.autograd.grad((y * direction).sum(), inputs) for y in (ours, theirs)), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
