@@ -4,12 +4,12 @@
 
 DATA holds ravdess/, emodb/, nemo/, librispeech/, picovoice/ and noise/{seen,unseen}/. WORK takes manifests, runs and
 outcomes. One encoder, pre-trained by denoising on speech that is in no test split (nEMO's train split, LibriSpeech
-train-clean-100, the spoken commands), is where all trained rows start, and each takes the same updates. Every training
-is tried at the same learning rates on the first fold of RAVDESS, and goes on everywhere with the one that does best on
-that fold's dev speakers, in dev noise. A test utterance gets one noise, of a kind that training has not met or the
-babble of six strangers, at every SNR. Rows come before folds and folds before seeds: what was not run stays blank. Folds
-are pooled: scores are of all utterances of the folds that were run, and rows are compared over speakers. The first run is
-timed, and the time of the whole grid printed, before the others begin.
+train-clean-100, the spoken commands), is where all trained rows start, and each takes the same updates. Every
+training is tried at the same learning rates on the first fold of RAVDESS, and goes on everywhere with the one that
+does best on that fold's dev speakers, in dev noise. A test utterance gets one noise, of a kind that training has not
+met or the babble of six strangers, at every SNR. Rows come before folds and folds before seeds: what was not run
+stays blank. Folds are pooled: scores are of all utterances of the folds that were run, and rows are compared over
+speakers. The first run is timed, and the time of the whole grid printed, before the others begin.
 """
 
 import argparse
@@ -37,11 +37,11 @@ MOST_FOLDS = 10
 
 CORPORA = {
     "ravdess": {"folds": 6, "split": lambda fold: ["--folds", 6, "--fold", fold], "epochs": 20},
-    "emodb": {"folds": 10, "split": lambda fold: ["--folds", 10, "--fold", fold], "epochs": 24},
+    "emodb": {"folds": 10, "split": lambda fold: ["--folds", 10, "--fold", fold], "epochs": 16},
     "nemo": {
         "folds": 1,
         "split": lambda fold: ["--test-speakers", "EB0,KS0", "--dev-speakers", "IC0,MP0"],
-        "epochs": 20,
+        "epochs": 8,
     },
 }
 """How each corpus is split into folds, and how many epochs every row learns for."""
