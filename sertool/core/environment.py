@@ -1,5 +1,6 @@
 """The installation: what is there, what belongs together, which device will be used, and what to do about the rest."""
 
+import ctypes
 import importlib
 import importlib.metadata
 import os
@@ -34,6 +35,23 @@ class Check:
     found: str
     ok: bool = True
     remedy: str | None = None
+
+
+KEPT_BLOCK = 32 * 2**20
+"""The largest block of memory, in bytes, that is kept; the GNU C library takes no larger limit."""
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep the memory it frees, for its next batch; with another C library than GNU's, do nothing.
+
+    The GNU library hands blocks of some size back to the system at once, so that a training step on a processor gets
+    the same memory again page by page: an eighth of its time, with models of the compact encoder's size. It keeps no
+    more than was in use at the most.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        c_library = ctypes.CDLL(None)
+        c_library.mallopt(-3, KEPT_BLOCK)  # M_MMAP_THRESHOLD
+        c_library.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
 
 
 def choose_device(device: str = "auto") -> "torch.device":

@@ -1,6 +1,9 @@
 """The installation, judged from versions that are handed in."""
 
 import os
+import platform
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -136,3 +139,26 @@ def test_memory_and_temporary_folder_are_looked_at(monkeypatch, tmp_path):
     assert not guard("temporary folder", environment.check_temporary_folder).ok
     if hasattr(os, "sysconf"):
         assert environment.check_memory().found.endswith("GiB")
+
+
+FAULTS = """
+import resource, sys
+import numpy as np
+from sertool.core.environment import keep_freed_memory
+if sys.argv[1] == "kept":
+    keep_freed_memory()
+np.ones(2**20)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    np.ones(2**20)  # 8 MiB, freed at once
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library than GNU's")
+def test_freed_memory_is_kept():
+    faults = {
+        how: int(subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, check=True, text=True).stdout)
+        for how in ("kept", "returned")
+    }
+    assert faults["kept"] < faults["returned"] / 4, faults

@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from sertool.core.corpus.batches import Augmentation, Batch, Pick, UtteranceDataset, load_batches
+from sertool.core.environment import keep_freed_memory
 from sertool.core.errors import InputError, SertoolError
 from sertool.core.models.output import SharedOutput
 from sertool.core.models.storage import save_model
@@ -105,6 +106,8 @@ def _train(
     preparation: Preparation | None,
 ) -> Run:
     """Train in a folder in which no other run's process works."""
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
     with ExitStack() as stack:
         stack.enter_context(left_alone(accelerator))
         stack.enter_context(torch.random.fork_rng(devices=[]))
