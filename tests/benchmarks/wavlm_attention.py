@@ -1,17 +1,21 @@
-"""Time and memory of sertool's WavLM attention beside transformers', in one run on the same weights.
+"""Time and memory of sertool's WavLM beside transformers', in one run on the same weights.
 
     python tests/benchmarks/wavlm_attention.py --sizes base --seconds 3 10 --modes forward step -o FILE.json
 
 Every case runs in a process of its own. For time, ours and transformers' take turns in it, so that whatever else the
 machine does meets both; for memory each has its own. What is done is kept in a journal beside the output, so that a
-run cut short goes on where it stopped, and another command adds its cases to the same file.
+run cut short goes on where it stopped, and another command adds its cases to the same file. What was measured with
+other versions of Python, torch or transformers is measured again, and so is everything with `--again`.
 
-Both: random weights of the published configuration's size, front end frozen, no LayerDrop, no SpecAugment, no padding.
-A training step is forward and backward; the optimiser's part is the same for both and left out.
+Ours is `SSLEncoder`, compiled and checkpointed as a recipe does it; transformers' is `WavLMModel`, by its own means.
+Both: random weights of the published configuration's size, front end frozen, no LayerDrop, no SpecAugment, no padding,
+all hidden states returned. A training step is forward and backward; the optimiser's part is the same for both and left
+out.
 """
 
 import argparse
-import copy
+import functools
+import importlib.metadata
 import itertools
 import json
 import os
@@ -50,7 +54,11 @@ def main() -> None:
         return
     journal = options.output.with_suffix(".journal.jsonl")
     done = [json.loads(line) for line in journal.read_text().splitlines()] if journal.exists() else []
-    jobs = [job for job in _jobs(options) if not any(_same(job, entry["job"]) for entry in done)]
+    jobs, versions = _jobs(options), _versions()
+    outdated = [entry for entry in done if entry["machine"]["versions"] != versions or options.again]
+    done = [entry for entry in done if not (entry in outdated and any(_same(job, entry["job"]) for job in jobs))]
+    jobs = [job for job in jobs if not any(_same(job, entry["job"]) for entry in done)]
+    journal.write_text("".join(json.dumps(entry) + "\n" for entry in done))
     command = _command()
     _print_estimate(jobs, done)
     for job in jobs:
@@ -80,6 +88,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--repeats", type=int, default=5, help="turns that are timed, after one that is not")
     parser.add_argument("--limit-s", type=float, default=600.0, help="no new turn of a case after so many seconds")
+    parser.add_argument("--again", action="store_true", help="measure what the journal has, too")
     parser.add_argument("-o", "--output", type=Path, required="--child" not in sys.argv)
     parser.add_argument("--child", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -234,16 +243,15 @@ def _prepared(job: dict, side: str) -> Callable[[], None]:
         forward, module, *_ = _attention(job, side)
         parameters = list(module.parameters())
     else:
-        model = _model(job, side)
-        parameters = list(model.parameters())
+        call = _ours(job) if side == "ours" else _transformers(job)
+        parameters = list(_original(job).parameters())
         waveform = torch.randn(
             job["batch"], int(job["seconds"] * 16_000), generator=torch.Generator().manual_seed(SEED)
         ).to(job["device"])
-        call = torch.compile(model, dynamic=False) if job["compiled"] else model
 
         def forward() -> torch.Tensor:
             with _autocast(job):
-                return call(waveform).last_hidden_state
+                return call(waveform)
 
     def run() -> None:
         if not job["mode"].endswith("step"):
@@ -257,35 +265,58 @@ def _prepared(job: dict, side: str) -> Callable[[], None]:
     return run
 
 
-_MODELS: dict[str, object] = {}
-
-
-def _model(job: dict, side: str):
-    """Return the model of a side; both have the very same parameters, not only equal ones."""
+@functools.cache
+def _built(size: str, attention_dropout: float, device: str, training: bool):
     import torch
     from transformers import WavLMConfig, WavLMModel
 
-    from sertool.core.models.wavlm_attention import replace_wavlm_attention
+    torch.manual_seed(SEED)
+    config = WavLMConfig(
+        **SIZES[size],
+        attention_dropout=attention_dropout,
+        activation_dropout=0.0,
+        layerdrop=0.0,
+        apply_spec_augment=False,
+    )
+    model = WavLMModel(config).to(device).train(training)
+    model.freeze_feature_encoder()
+    return model
 
-    if not _MODELS:
-        torch.manual_seed(SEED)
-        config = WavLMConfig(
-            **SIZES[job["size"]],
-            attention_dropout=job["attention_dropout"],
-            activation_dropout=0.0,
-            layerdrop=0.0,
-            apply_spec_augment=False,
-        )
-        model = WavLMModel(config).to(job["device"]).train(job["mode"].endswith("step"))
-        model.freeze_feature_encoder()
-        _MODELS["transformers"] = model
-    original = _MODELS["transformers"]
-    model = copy.deepcopy(original, {id(parameter): parameter for parameter in original.parameters()})
-    if side == "ours":
-        replace_wavlm_attention(model)
+
+def _original(job: dict):
+    """Return the model of transformers whose parameters both sides have: the very same, not only equal ones."""
+    return _built(job["size"], job["attention_dropout"], job["device"], job["mode"].endswith("step"))
+
+
+def _transformers(job: dict) -> Callable:
+    import torch
+
+    model = _original(job)
     if job["checkpointing"]:
         model.gradient_checkpointing_enable({"use_reentrant": False})
-    return model
+    call = torch.compile(model, dynamic=False) if job["compiled"] else model
+    return lambda waveform: call(waveform, output_hidden_states=True).last_hidden_state
+
+
+def _ours(job: dict) -> Callable:
+    import torch
+
+    from sertool.core.models.config import SSLConfig
+    from sertool.core.models.ssl import SSLEncoder
+    from sertool.core.training.layers import checkpoint_layers, compile_layers
+
+    original = _original(job)
+    with torch.device("meta"):
+        encoder = SSLEncoder(SSLConfig(architecture=original.config.to_dict(), normalise=False))
+    tensors = original.state_dict(keep_vars=True)
+    encoder.load_state_dict({name: tensors[name] for name in encoder.state_dict()}, assign=True)
+    encoder.feature_extractor.requires_grad_(False)  # which loading has undone
+    encoder.train(original.training)
+    if job["checkpointing"]:
+        checkpoint_layers(encoder)
+    if job["compiled"]:
+        compile_layers(encoder)
+    return lambda waveform: encoder(waveform, torch.full((len(waveform),), waveform.shape[1])).hidden_states[-1]
 
 
 def _attention(job: dict, side: str):
@@ -293,6 +324,7 @@ def _attention(job: dict, side: str):
     import torch
     from transformers.models.wavlm.modeling_wavlm import WavLMAttention
 
+    from sertool.core.models.onednn import use_onednn
     from sertool.core.models.wavlm_attention import GatedSelfAttention
 
     torch.manual_seed(SEED)
@@ -300,6 +332,7 @@ def _attention(job: dict, side: str):
     module = WavLMAttention(width, heads, dropout=job["attention_dropout"]).to(job["device"])
     if side == "ours":
         module = GatedSelfAttention(module)
+        use_onednn(module)
     module.train(job["mode"].endswith("step"))
     frames = int(job["seconds"] * FRAME_RATE) - 1
     states = torch.randn(job["batch"], frames, width, device=job["device"])
@@ -334,19 +367,18 @@ def _synchronise(job: dict) -> None:
 def _machine(job: dict) -> dict:
     """Return what the numbers depend on beside the code."""
     import torch
-    import transformers
 
     if job["device"] == "cuda":
         device = torch.cuda.get_device_name()
     else:
         names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
         device = names[0].split(":")[1].strip() if names else platform.machine()
-    versions = {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-    }
-    return {"machine": {"device": device, "threads": torch.get_num_threads(), "versions": versions}}
+    return {"machine": {"device": device, "threads": torch.get_num_threads(), "versions": _versions()}}
+
+
+def _versions() -> dict[str, str]:
+    named = {name: importlib.metadata.version(name) for name in ("torch", "transformers")}
+    return {"python": platform.python_version(), **named}
 
 
 def _same(job: dict, other: dict) -> bool:
@@ -383,6 +415,7 @@ def _write(path: Path, done: list[dict]) -> None:
         case = (saved if what == "saved" else cases).setdefault(json.dumps(key), {**key, **entry["machine"]})
         if what == "time":
             times = {"wall_s": entry["seconds"], "cpu_s": entry["cpu_seconds"]}
+            case["repetitions"] = len(entry["seconds"]["ours"])
             case |= times | {f"ratio_{name}": round(_ratio(times[name]), 3) for name in times}
         elif what == "memory":
             case.setdefault("peak_bytes", {})[job["side"]] = entry["peak_bytes"]
@@ -392,6 +425,7 @@ def _write(path: Path, done: list[dict]) -> None:
         "command": list(dict.fromkeys(entry["command"] for entry in done)),
         "seed": SEED,
         "ratio_wall_s, ratio_cpu_s": "transformers / ours, median over turns: above 1 ours is faster",
+        "repetitions": "turns that count; the first does only where there was time for no other",
         "peak_bytes": "of one run, beyond the model and its input",
         "cases": list(cases.values()),
         "saved_for_backward_bytes": list(saved.values()),

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from sertool.core.audio.spectra import Statistics, frame_mask
 from sertool.core.models.config import SSLConfig
 from sertool.core.models.encoder import Encoder, EncoderOutput, HiddenFrames
+from sertool.core.models.onednn import use_onednn
 from sertool.core.models.ssl_architecture import checked_architecture, receptive_field
 from sertool.core.models.ssl_padding import at_least, convolved, positional
 
@@ -136,7 +137,7 @@ class SSLEncoder(Encoder):
         # Known once on the CPU: without a mask, attention has faster kernels.
         padded = bool((lengths < waveform.shape[1]).any())
         waveform, lengths = at_least(waveform, lengths, self._shortest)
-        features, frame_lengths = convolved(self.feature_extractor, waveform, lengths, padded=padded)
+        features, frame_lengths = convolved(self.feature_extractor, waveform, lengths)
         own = frame_mask(frame_lengths, features.shape[1]) if padded else None  # (B, T)
         return EncoderOutput(hidden_states=self._transformed(features, own, hidden), frame_lengths=frame_lengths)
 
@@ -175,6 +176,7 @@ def build_model(config: SSLConfig) -> nn.Module:
         from sertool.core.models.wavlm_attention import replace_wavlm_attention
 
         replace_wavlm_attention(model)
+    use_onednn(model)
     return model
 
 

@@ -6,6 +6,8 @@ the one before it made of padded frames. The same computations are here confined
 modules, their names and their weights are those of `transformers`.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -20,27 +22,46 @@ def at_least(waveform: Tensor, lengths: Tensor, samples: int) -> tuple[Tensor, T
     return F.pad(waveform, (0, max(0, samples - waveform.shape[1]))), lengths.clamp(min=samples)
 
 
-def convolved(extractor: nn.Module, waveform: Tensor, lengths: Tensor, *, padded: bool) -> tuple[Tensor, Tensor]:
+def convolved(extractor: nn.Module, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     """Return the features of the convolutional front end, and how many are each utterance's own.
 
     Args:
         extractor: `feature_extractor` of a model of `transformers`.
         waveform: (B, S), S at least the receptive field.
         lengths: samples of each utterance, (B,), likewise.
-        padded: whether some utterance is shorter than S.
 
     Returns:
         (B, T, C), arbitrary in the padding; and (B,).
     """
+    if waveform.device.type != "cpu":
+        return _convolved_together(extractor, waveform, lengths)
+    # On a CPU a batch saves no time here, and another width or batch size is another kernel of torch's, whose other
+    # order of additions differs by rounding. Where features are small, the norm behind them enlarges that up to a
+    # thousandfold. By itself, an utterance has the very features that it has alone.
+    rows, width, frame_lengths = [], waveform.shape[1], lengths
+    for layer in extractor.conv_layers:
+        width, frame_lengths = (_convolved_length(layer, length) for length in (width, frame_lengths))
+    for row, own in enumerate(lengths.tolist()):
+        features, _ = _convolved_together(extractor, waveform[row : row + 1, :own], lengths[row : row + 1])
+        rows.append(F.pad(features, (0, 0, 0, width - features.shape[1])))
+    return torch.cat(rows), frame_lengths
+
+
+def _convolved_together(extractor: nn.Module, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    padded = bool((lengths < waveform.shape[1]).any())
     x = waveform[:, None]  # (B, 1, S)
     for layer in extractor.conv_layers:
-        lengths = (lengths - layer.conv.kernel_size[0]) // layer.conv.stride[0] + 1
+        lengths = _convolved_length(layer, lengths)
         norm = getattr(layer, "layer_norm", None)
         if padded and isinstance(norm, nn.GroupNorm):
             x = layer.activation(masked_group_norm(norm, layer.conv(x), lengths))
         else:
             x = layer(x)
     return x.transpose(1, 2), lengths
+
+
+def _convolved_length(layer: nn.Module, length: Any) -> Any:
+    return (length - layer.conv.kernel_size[0]) // layer.conv.stride[0] + 1
 
 
 def masked_group_norm(norm: nn.GroupNorm, x: Tensor, lengths: Tensor) -> Tensor:

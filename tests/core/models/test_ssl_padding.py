@@ -10,7 +10,7 @@ from ssl_examples import FORMS, encoder, reference
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sertool.core.models.ssl_padding import at_least, masked_group_norm
+from sertool.core.models.ssl_padding import at_least, convolved, masked_group_norm
 
 ours, theirs = cache(encoder), cache(reference)
 
@@ -41,12 +41,13 @@ def largest_difference(batch: tuple[Tensor, ...], alone: list[tuple[Tensor, ...]
 
 
 @torch.no_grad()
-def difference(form: str, parts: list[Tensor], padding: float = 0.0) -> float:
+def difference(form: str, parts: list[Tensor], padding: float = 0.0, model: nn.Module | None = None) -> float:
     """Return what the batch does to the hidden states of ours; that they are zero in the padding is asserted."""
+    model = model or ours(form)
     lengths = torch.tensor([len(part) for part in parts])
     batch = nn.utils.rnn.pad_sequence(parts, batch_first=True, padding_value=padding)
-    output = ours(form)(batch, lengths)
-    alone = [ours(form)(part[None], torch.tensor([len(part)])) for part in parts]
+    output = model(batch, lengths)
+    alone = [model(part[None], torch.tensor([len(part)])) for part in parts]
     assert output.frame_lengths.tolist() == [int(one.frame_lengths) for one in alone]
     assert output.frame_lengths.tolist() == [max(0, (int(n) - 400) // 320) + 1 for n in lengths]
     for state in output.hidden_states:
@@ -80,6 +81,35 @@ def test_transformers_hears_the_padding_and_ours_does_not(form):
 @given(lengths=st.lists(st.integers(1, 6000), min_size=1, max_size=3), seed=st.integers(0, 99))
 def test_any_lengths_agree(form, lengths, seed):
     assert difference(form, utterances(lengths, seed)) < 1e-5
+
+
+@cache
+def exact(form: str) -> nn.Module:
+    """Return ours in float64."""
+    return encoder(form).double()
+
+
+@pytest.mark.parametrize("form", FORMS)
+@settings(max_examples=4)
+@given(lengths=st.lists(st.integers(1, 6000), min_size=1, max_size=3), seed=st.integers(0, 99))
+def test_any_lengths_agree_but_for_rounding(form, lengths, seed):
+    parts = [part.double() for part in utterances(lengths, seed)]
+    assert difference(form, parts, model=exact(form)) < 1e-12
+
+
+@pytest.mark.parametrize("form", FORMS)
+@settings(max_examples=5)
+@given(lengths=st.lists(st.integers(400, 6000), min_size=1, max_size=3), further=st.integers(0, 900))
+@torch.no_grad()
+def test_convolutions_of_a_batch_are_bit_by_bit_those_alone(form, lengths, further):
+    """What differs by rounding alone, the norm behind the convolutions would enlarge."""
+    extractor, parts = ours(form).feature_extractor, utterances(lengths)
+    batch = F.pad(nn.utils.rnn.pad_sequence(parts, batch_first=True), (0, further), value=7.0)
+    features, frames = convolved(extractor, batch, torch.tensor(lengths))
+    assert features.shape[1] == (batch.shape[1] - 400) // 320 + 1
+    assert frames.tolist() == [(n - 400) // 320 + 1 for n in lengths]
+    for row, part, own in zip(features, parts, frames, strict=True):
+        assert torch.equal(row[:own], extractor(part[None])[0].T)
 
 
 @pytest.mark.parametrize("form", FORMS)
