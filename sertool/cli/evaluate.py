@@ -128,7 +128,7 @@ def evaluate(
         dnsmos=dnsmos,
         cache=None if no_cache else cache_folder(),
     )
-    workers = workers or default_workers()
+    most = workers or default_workers()
     limits = None
     if stress:
         protocol, limits = with_stress(protocol, model, recipe, rir=rir)
@@ -149,12 +149,12 @@ def evaluate(
 
     if predictions:
         results = _judged_elsewhere(corpus, predictions, protocol, word_map)
-        against = _baseline(baseline, corpus, protocol, results.table["file"], _classes(results), workers, word_map)
+        against = _baseline(baseline, corpus, protocol, results.table["file"], _classes(results), most, word_map)
         finish(results, None)
         return
-    evaluation = _prepared(corpus, model, protocol, workers)
+    evaluation = _prepared(corpus, model, protocol, most)
     files = [utterance.file for utterance in evaluation.utterances]
-    against = _baseline(baseline, corpus, protocol, files, evaluation.subject.categories, workers, word_map)
+    against = _baseline(baseline, corpus, protocol, files, evaluation.subject.categories, most, word_map)
     with _journal(evaluation, outputs, overwrite=overwrite) as journal:
         with console.progress(len(evaluation.utterances), "evaluating") as advance:
             advance(len(journal.rows) if journal else 0)

@@ -34,7 +34,12 @@ Snrs = Annotated[
 ]
 Split = Annotated[str, typer.Option("--split", help="Split to evaluate; 'all' takes every utterance.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of the draws of noise.")]
-Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Processes to use.", show_default="one a core")]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", min=1, help="Processes to use.", show_default="one a core, or fewer where there is little to do"
+    ),
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
 NoSpeech = Annotated[bool, typer.Option("--no-speech-metrics", help="Leave speech quality out; much faster.")]
 ByKind = Annotated[bool, typer.Option("--by-kind", help="Also score each kind of noise by itself.")]

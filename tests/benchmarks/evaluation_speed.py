@@ -1,11 +1,13 @@
-"""How well an evaluation uses two cores, and what its cache saves: three evaluations of the same, side by side.
+"""How well an evaluation uses several cores, and what its cache saves: whole commands, from their start to their end.
 
-    python tests/benchmarks/evaluation_speed.py MANIFEST --model RUN --noise DIR [--snr clean 0] [--turns 3] -o FILE
+    python tests/benchmarks/evaluation_speed.py MANIFEST --model RUN --noise DIR [--snr clean 0] [--utterances 48 0]
+        [--turns 3] -o FILE
 
-Each turn evaluates with one worker, then with as many as there are cores (at most --workers), without a cache; then
-twice with one: an empty cache, and a full one. Parallel efficiency is the time of one worker over workers times that of
-all of them; every process computes in one thread. Medians over turns. Start-up (loading torch and the model in every
-process) is part of all times: the more utterances, the less it weighs.
+Each turn runs `sertool evaluate` as a user does, without a cache: with one worker, then with as many as there are cores
+(at most --workers); for so many utterances of the test split, taken evenly (0: all). Parallel efficiency is the time of
+one worker over workers times that of all of them: everything counts, from the start of Python to the last byte of the
+results. Every process computes in one thread, the only one of the first too. With all utterances it also runs with an
+empty cache, then with the full one. Every run of a size must write the same outcomes. Medians over turns.
 """
 
 import argparse
@@ -13,16 +15,16 @@ import importlib.metadata
 import json
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 from sertool.core.corpus.manifest import Manifest
-from sertool.core.corpus.mixing import parse_snr
-from sertool.core.corpus.noise import NoiseSet
 from sertool.core.engine import default_workers
-from sertool.core.evaluation.by_snr import prepare_evaluation
-from sertool.core.evaluation.protocol import Protocol
+
+THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 def main() -> None:
@@ -32,57 +34,81 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--noise", type=Path, required=True)
     parser.add_argument("--snr", nargs="+", default=["clean", "0"])
+    parser.add_argument("--utterances", type=int, nargs="+", default=[48, 0])
     parser.add_argument("--workers", type=int, default=min(2, default_workers()))
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
-    turns = []
-    for number in range(options.turns):
-        turns.append(turn(options))
-        print(f"turn {number + 1}: " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in turns[-1].items()))
-    medians = {name: statistics.median(one[name] for one in turns) for name in turns[0]}
-    ratios = [one["one worker"] / (options.workers * one["all workers"]) for one in turns]
+    test = Manifest.read(options.manifest).split("test")
     document = {
         "command": [
             *("python", "tests/benchmarks/evaluation_speed.py", options.manifest.name, "--model", "RUN"),
-            *("--noise", "NOISE", "--snr", *options.snr, "--turns", str(options.turns)),
+            *("--noise", "NOISE", "--snr", *options.snr, "--utterances", *map(str, options.utterances)),
+            *("--workers", str(options.workers), "--turns", str(options.turns)),
         ],
         "versions": {name: importlib.metadata.version(name) for name in ("sertool", "torch", "pesq", "numpy")},
         "seed": 0,
         "data": f"{options.manifest.stem}, test split",
-        "utterances": len(Manifest.read(options.manifest).split("test")),
         "conditions": options.snr,
         "workers": options.workers,
         "cores": os.cpu_count(),
-        "seconds": medians,
-        "parallel_efficiency": statistics.median(ratios),
-        "parallel_efficiency_of_each_turn": ratios,
-        "full_cache_against_none": medians["full cache"] / medians["all workers"],
+        "threads_a_process": 1,
     }
+    sizes = [size_of(test, number or len(test), options) for number in options.utterances]
+    # The largest size stands for all; the others show how much the start weighs.
+    largest = max(sizes, key=lambda size: size["utterances"])
+    document |= largest | {"smaller": [size for size in sizes if size is not largest]}
     options.output.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(document, indent=1))
 
 
-def turn(options: argparse.Namespace) -> dict[str, float]:
-    """Return the seconds of each of the four evaluations."""
+def size_of(test: Manifest, number: int, options: argparse.Namespace) -> dict:
+    """Return what evaluations of so many utterances took."""
     with tempfile.TemporaryDirectory() as folder:
-        return {
-            "one worker": timed(options, workers=1),
-            "all workers": timed(options, workers=options.workers),
-            "empty cache": timed(options, workers=options.workers, cache=Path(folder)),
-            "full cache": timed(options, workers=options.workers, cache=Path(folder)),
-        }
+        rows = [place * len(test) // number for place in range(number)]
+        Manifest(test.table.iloc[rows].reset_index(drop=True), test.folder).write(Path(folder) / "part.csv")
+        turns = []
+        for _ in range(options.turns):
+            turns.append(turn(Path(folder), options, caches=number == len(test)))
+    seconds = {name: statistics.median(one[name] for one in turns) for name in turns[0]}
+    ratios = [one["one worker"] / (options.workers * one["all workers"]) for one in turns]
+    size = {
+        "utterances": number,
+        "seconds": seconds,
+        "parallel_efficiency": statistics.median(ratios),
+        "parallel_efficiency_of_each_turn": ratios,
+    }
+    if "full cache" in seconds:
+        size["full_cache_against_none"] = seconds["full cache"] / seconds["all workers"]
+    return size
 
 
-def timed(options: argparse.Namespace, *, workers: int, cache: Path | None = None) -> float:
-    """Return the seconds an evaluation takes from its first utterance to its scores."""
-    how = Protocol(snr=parse_snr(options.snr, allow_clean=True), noise=NoiseSet.read(options.noise), cache=cache)
-    evaluation = prepare_evaluation(options.manifest, options.model, how)
-    began = time.perf_counter()
-    evaluation.run(workers=workers)
-    return time.perf_counter() - began
+def turn(folder: Path, options: argparse.Namespace, *, caches: bool) -> dict[str, float]:
+    """Return the seconds of each evaluation, and make sure that all wrote the same."""
+    (folder / "cache").mkdir(exist_ok=True)
+    for kept in (folder / "cache").iterdir():
+        kept.unlink()
+    runs = {"one worker": (1, False), "all workers": (options.workers, False)}
+    if caches:
+        runs |= {"empty cache": (options.workers, True), "full cache": (options.workers, True)}
+    seconds, outcomes = {}, set()
+    for name, (workers, cached) in runs.items():
+        call = [
+            *(sys.executable, "-m", "sertool", "evaluate", folder / "part.csv", "--model", options.model),
+            *("--noise", options.noise, *(word for snr in options.snr for word in ("--snr", snr))),
+            *("--workers", str(workers), *([] if cached else ["--no-cache"])),
+            *("-o", folder / "results.json", "--outcomes", folder / "outcomes.csv", "--overwrite"),
+        ]
+        environment = os.environ | THREADS | {"SERTOOL_CACHE": str(folder / "cache")}
+        began = time.perf_counter()
+        subprocess.run(call, env=environment, check=True, stdout=subprocess.DEVNULL)
+        seconds[name] = time.perf_counter() - began
+        print(f"{name}: {seconds[name]:.1f} s", flush=True)
+        outcomes.add((folder / "outcomes.csv").read_bytes())
+    if len(outcomes) > 1:
+        raise SystemExit("the outcomes depend on the number of workers or the cache")
+    return seconds
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     main()

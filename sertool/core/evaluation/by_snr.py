@@ -13,13 +13,13 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from sertool.core.corpus.manifest import Manifest
-from sertool.core.corpus.mixing import Mixer, SilentNoiseError
-from sertool.core.engine import map_tasks
+from sertool.core.corpus.mixing import SilentNoiseError
+from sertool.core.engine import default_workers, map_tasks
 from sertool.core.errors import CacheError, InputError
-from sertool.core.evaluation.cache import CacheWriter, ScoreCache
+from sertool.core.evaluation.cache import CacheWriter
 from sertool.core.evaluation.enhancer import CommandEnhancer, RunEnhancer
 from sertool.core.evaluation.journal import Journal, digest_inputs
-from sertool.core.evaluation.judging import Judge, judge_utterance
+from sertool.core.evaluation.judging import judge_utterance, open_judge
 from sertool.core.evaluation.leaks import find_seen, refuse_heard_noise, refuse_seen, run_of
 from sertool.core.evaluation.protocol import Protocol
 from sertool.core.evaluation.provenance import describe
@@ -32,6 +32,9 @@ from sertool.core.evaluation.system import System
 from sertool.core.evaluation.utterance import Utterance
 from sertool.core.models.inference import load
 from sertool.core.models.recognizer import Recognizer
+
+_SIGNALS_A_WORKER = 32
+"""Fewer are judged sooner than another process has loaded what it needs (ours: some seconds of work)."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +63,12 @@ class Evaluation:
         return digest_inputs(self.protocol, self.utterances, self.provenance)
 
     def run(
-        self, *, workers: int = 1, on_done: Callable[[], None] | None = None, journal: Journal | None = None
+        self, *, workers: int | None = 1, on_done: Callable[[], None] | None = None, journal: Journal | None = None
     ) -> Results:
         """Judge every utterance, each by itself, and score; the numbers do not depend on the worker count.
 
         Args:
-            workers: processes; each loads the model once.
+            workers: processes; each loads the model once. None for one a core, or fewer where there is little to judge.
             on_done: called whenever an utterance is done with.
             journal: what has been judged before, and where to note what is judged now, see `open_journal`.
 
@@ -106,8 +109,14 @@ class Evaluation:
             hours = float(table.drop_duplicates("file")["duration_s"].sum() / 3600)
         return self.provenance | {"data": self.provenance["data"] | {"hours": hours}}
 
+    def _workers(self, utterances: int) -> int:
+        """Return how many processes are worth starting to judge so many utterances."""
+        stress = () if self.protocol.stress is None else self.protocol.stress.stressors
+        signals = utterances * (len(self.protocol.conditions) + len(stress))
+        return min(default_workers(), 1 + signals // _SIGNALS_A_WORKER)
+
     def _judge(
-        self, workers: int, on_done: Callable[[], None] | None, journal: Journal | None
+        self, workers: int | None, on_done: Callable[[], None] | None, journal: Journal | None
     ) -> tuple[dict[int, list[dict[str, Any]]], list[str]]:
         """Return the rows of each utterance by its place, and messages about those that could not be judged."""
         judged = {} if journal is None else dict(journal.rows)
@@ -116,10 +125,10 @@ class Evaluation:
         outcomes = map_tasks(
             judge_utterance,
             [self.utterances[place] for place in pending],
-            workers=max(1, min(workers, len(pending))),
+            workers=max(1, min(self._workers(len(pending)) if workers is None else workers, len(pending))),
             describe=lambda utterance: utterance.file,
             on_done=None if on_done is None else lambda _: on_done(),
-            setup=_prepare,
+            setup=open_judge,
             setup_args=(self.system, self.protocol, self.protocol.mixer(), self.subject.measures),
         )
         failures = []
@@ -222,19 +231,6 @@ def _expect_something_to_score(subject: Subject, recognizer: Recognizer, chosen:
             f"{chosen.name}: nothing to score; the model recognises no categories and does not enhance: it needs "
             f"ratings of {', '.join(config.attributes) or 'nothing'}: add them, or choose another model"
         )
-
-
-def _prepare(system: System, protocol: Protocol, mixer: Mixer | None, measures: tuple[str, ...]) -> Judge:
-    """Load the model once for this process. One thread each, so that sums do not depend on how many cores there are."""
-    torch.set_num_threads(1)
-    threadpool_limits(1)
-    return Judge(
-        *(system.open(), mixer, protocol.conditions),
-        measures=tuple(name for name in measures if name in protocol.measures),
-        dnsmos=protocol.dnsmos,
-        stress=protocol.stress,
-        cache=ScoreCache(protocol.cache),
-    )
 
 
 @contextlib.contextmanager

@@ -5,14 +5,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
 
 from sertool.core.audio.files import SAMPLE_RATE, read_audio
 from sertool.core.corpus.manifest import utterance_key
 from sertool.core.corpus.mixing import Mixer, SilentNoiseError
 from sertool.core.errors import AudioError, InputError
 from sertool.core.evaluation.cache import ScoreCache, key_of
+from sertool.core.evaluation.protocol import Protocol
 from sertool.core.evaluation.stress import Stress, stress_rows
-from sertool.core.evaluation.system import Listener
+from sertool.core.evaluation.system import Listener, System
 from sertool.core.evaluation.utterance import Heard, Utterance, as_called, conditions_of
 from sertool.core.metrics.dnsmos import Dnsmos
 from sertool.core.metrics.speech import score_pairs
@@ -50,6 +53,26 @@ class Judge:
     def enhances(self) -> bool:
         """Whether enhanced speech is asked for, and so measured."""
         return bool(self.measures or self.dnsmos) and self.listener.enhances
+
+
+def open_judge(system: System, protocol: Protocol, mixer: Mixer | None, measures: Sequence[str]) -> Judge:
+    """Load the model once for this process. One thread each, so that sums do not depend on how many cores there are.
+
+    Args:
+        system: what is judged.
+        protocol: how.
+        mixer: of the protocol, see `Protocol.mixer`.
+        measures: of those the protocol asks for, what the system can be scored by.
+    """
+    torch.set_num_threads(1)
+    threadpool_limits(1)
+    return Judge(
+        *(system.open(), mixer, protocol.conditions),
+        measures=tuple(name for name in measures if name in protocol.measures),
+        dnsmos=protocol.dnsmos,
+        stress=protocol.stress,
+        cache=ScoreCache(protocol.cache),
+    )
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,9 @@ class Baseline:
     evaluation: Evaluation | None
     notes: tuple[str, ...] = ()
 
-    def against(self, results: Results, *, workers: int = 1, on_done: Callable[[], None] | None = None) -> Results:
+    def against(
+        self, results: Results, *, workers: int | None = 1, on_done: Callable[[], None] | None = None
+    ) -> Results:
         """Return results with their comparison to this.
 
         Args:
