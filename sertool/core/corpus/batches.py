@@ -16,6 +16,7 @@ from sertool.core.corpus.frame_labels import FrameLabels
 from sertool.core.corpus.frame_masks import draw_mask
 from sertool.core.corpus.manifest import utterance_key
 from sertool.core.corpus.mixing import Mixer
+from sertool.core.corpus.variation import Variation, recorded, with_other_noise
 from sertool.core.errors import InputError
 from sertool.core.randomness import generator_for
 
@@ -145,11 +146,13 @@ class Augmentation:
         max_s: longest utterance in seconds; longer ones are cut at a random place. None leaves them whole.
         speed_change: largest share by which speech is played faster or slower.
         clean_share: share of utterances left without noise.
+        variation: of the noise, and of how it is recorded; None for none.
     """
 
     max_s: float | None = None
     speed_change: float = 0.0
     clean_share: float = 0.0
+    variation: Variation | None = None
 
 
 class UtteranceDataset(Dataset):
@@ -180,6 +183,9 @@ class UtteranceDataset(Dataset):
             if self.utterances.masking:
                 start = start // LABEL_HOP * LABEL_HOP
             noisy, clean = noisy[start : start + longest], clean[start : start + longest]
+        if self.augmentation.variation is not None:
+            generator = generator_for("recording", self.seed, pick.epoch, key)
+            noisy, clean = recorded(noisy, clean, self.augmentation.variation, generator)
         labels, hidden = self._frames(pick, key, start, len(clean))
         return Example(pick.index, noisy, clean, float(crop_position), labels, hidden)
 
@@ -222,7 +228,10 @@ class UtteranceDataset(Dataset):
             mixture = self.mixer.mix(clean, key, epoch=pick.epoch, snr_db=pick.snr_db)
         except InputError as error:
             raise type(error)(f"{path}: {error}") from error
-        return mixture.noisy, mixture.clean
+        if self.augmentation.variation is None:
+            return mixture.noisy, mixture.clean
+        generator = generator_for("other noise", self.seed, pick.epoch, key)
+        return with_other_noise(mixture, self.augmentation.variation, self.mixer.level, generator)
 
     def collate(self, examples: Sequence[Example]) -> Batch:
         """Pad examples to one batch."""

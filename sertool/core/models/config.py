@@ -199,9 +199,52 @@ class EmotionConfig(_Strict):
 class EnhancementConfig(_Strict):
     """The enhancement head: a mask over the log-magnitude spectrum from two bidirectional recurrent layers."""
 
+    kind: Literal["mask"] = "mask"
     projection: Width = 128
     hidden: Width = 128
     layers: Annotated[int, Field(ge=1, le=8)] = 2
+
+    @property
+    def hears_encoder(self) -> bool:
+        """Whether it goes by the encoder's features."""
+        return True
+
+
+class DualPathConfig(_Strict):
+    """The dual-path enhancement head: a complex mask from recurrences over time and over frequency by turns."""
+
+    kind: Literal["dual-path"] = "dual-path"
+    features: Literal["encoder", "none"] = "encoder"
+    """What it hears beside the spectrum: the encoder's layer sum, or nothing, and the encoder is not needed."""
+    causal: bool = False
+    """Whether a frame depends on nothing after its own window."""
+    channels: Annotated[int, Field(ge=1, le=512)] = 64
+    hidden: Annotated[int, Field(ge=1, le=512)] = 64
+    """Units of a recurrent layer, in each direction."""
+    blocks: Annotated[int, Field(ge=1, le=16)] = 3
+    decoder: Annotated[int, Field(ge=1, le=1024)] = 128
+    """Units of a band before the mask."""
+
+    @model_validator(mode="after")
+    def _check_causal(self) -> "DualPathConfig":
+        if self.causal and self.features == "encoder":
+            raise ValueError("the encoder hears what comes after, so a causal head does without: set features to none")
+        return self
+
+    @property
+    def hears_encoder(self) -> bool:
+        """Whether it goes by the encoder's features."""
+        return self.features == "encoder"
+
+
+def _head_kind(enhancement: Any) -> Any:
+    """Return which enhancement head a configuration is of; without a word it is the mask, as it was alone at first."""
+    return enhancement.get("kind", "mask") if isinstance(enhancement, dict) else getattr(enhancement, "kind", None)
+
+
+EnhancementHeadConfig = Annotated[
+    Annotated[EnhancementConfig, Tag("mask")] | Annotated[DualPathConfig, Tag("dual-path")], Discriminator(_head_kind)
+]
 
 
 class UtteranceTask(_Strict):
@@ -231,7 +274,7 @@ class SharedConfig(_Strict):
     adapt: AdaptConfig = AdaptConfig()
     layer_sum: Literal["shared", "per-head"] = "shared"
     emotion: EmotionConfig | None = None
-    enhancement: EnhancementConfig | None = None
+    enhancement: EnhancementHeadConfig | None = None
     pretext: Annotated[tuple[UtteranceTask, ...], Field(max_length=4)] = ()
     """Heads of pre-training tasks, in the order of their targets."""
     masked: MaskedConfig | None = None
@@ -252,8 +295,14 @@ class SharedConfig(_Strict):
     @property
     def heads(self) -> tuple[str, ...]:
         """The heads over a layer sum that there are."""
-        named = ("emotion",) * bool(self.emotion) + ("enhancement",) * bool(self.enhancement)
+        hears_encoder = self.enhancement is not None and self.enhancement.hears_encoder
+        named = ("emotion",) * bool(self.emotion) + ("enhancement",) * hears_encoder
         return named + tuple(task.name for task in self.pretext)
+
+    @property
+    def hears_encoder(self) -> bool:
+        """Whether anything is asked of the encoder."""
+        return bool(self.heads) or self.masked is not None
 
     @property
     def mask_sets(self) -> tuple[str, ...]:

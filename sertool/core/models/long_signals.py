@@ -127,9 +127,9 @@ def long_enhanced(
             yield block.samples[own], samples, gains
 
 
-def gain_per_sample(gain: Tensor, waveform: Tensor) -> np.ndarray:
-    """Return gains at 100 Hz (T,) as one a sample of a waveform (1, S), linear between frames, float32, (S,)."""
-    position = np.arange(waveform.shape[1]) / HOP
+def gain_per_sample(gain: Tensor, waveform: Tensor, hop: int = HOP) -> np.ndarray:
+    """Return gains (T,) at every `hop` samples as one a sample of a waveform (1, S), linear between, float32, (S,)."""
+    position = np.arange(waveform.shape[1]) / hop
     return np.interp(position, np.arange(len(gain)), gain.cpu().numpy()).astype(np.float32)
 
 

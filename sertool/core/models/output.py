@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from sertool.core.audio.spectra import Statistics, frame_mask
+from sertool.core.audio.spectra import HOP, Statistics, frame_mask
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,23 @@ class Crop:
 
     starts: Tensor
     num_frames: int
+
+
+@dataclass(frozen=True)
+class EnhancedSpectra:
+    """What the dual-path head says of a batch, under a crop if one was asked for.
+
+    Attributes:
+        noisy: compressed spectrum of the input at a level about 1, complex, (B, T, F).
+        enhanced: the same under the mask.
+        level: what the spectrum was divided by before it was compressed, (B, T, 1).
+        frame_lengths: frames of each utterance, (B,).
+    """
+
+    noisy: Tensor
+    enhanced: Tensor
+    level: Tensor
+    frame_lengths: Tensor
 
 
 @dataclass(frozen=True)
@@ -29,6 +46,7 @@ class SharedOutput:
         statistics: what the input was standardised with; a clean target is to be standardised with the same.
         pretext_logits: of each pre-training task, by name, (B, C).
         cluster_logits: of every frame, (B, T, K); None where no frames were hidden.
+        spectra: what the dual-path head says, in place of log spectra.
     """
 
     category_logits: Tensor | None
@@ -39,6 +57,7 @@ class SharedOutput:
     statistics: Statistics
     pretext_logits: dict[str, Tensor] = field(default_factory=dict)
     cluster_logits: Tensor | None = None
+    spectra: EnhancedSpectra | None = None
 
 
 @dataclass(frozen=True)
@@ -47,11 +66,13 @@ class EnhancedSpeech:
 
     Attributes:
         waveform: (B, S), zero in the padding.
-        top_octave_gain: what the mask leaves of the magnitude from 4 to 8 kHz, 0 to 1, at 100 Hz, (B, T).
+        top_octave_gain: what the mask leaves of the magnitude from 4 to 8 kHz, 0 to 1, (B, T).
+        gain_hop: samples from one of these gains to the next.
     """
 
     waveform: Tensor
     top_octave_gain: Tensor
+    gain_hop: int = HOP
 
 
 def crop_frames(frames: Tensor, crop: Crop) -> Tensor:

@@ -17,14 +17,22 @@ from sertool.core.audio.spectra import (
 )
 from sertool.core.errors import InputError
 from sertool.core.models.adaptation import adapt_encoder, base_name, is_adapter, select_masks
-from sertool.core.models.config import EmotionConfig, SharedConfig, UtteranceTask
+from sertool.core.models.config import DualPathConfig, EmotionConfig, SharedConfig, UtteranceTask
+from sertool.core.models.dual_path_head import DualPathHead
 from sertool.core.models.emotion_head import EmotionHead
 from sertool.core.models.encoder import Encoder, HiddenFrames, build_encoder
 from sertool.core.models.enhancement_head import EnhancementHead, repeat_to_spectrum
 from sertool.core.models.layer_sum import LayerSum
 from sertool.core.models.masked_head import MaskedHead
 from sertool.core.models.masked_linear import SCORES, kept_connections
-from sertool.core.models.output import Crop, EnhancedSpeech, SharedOutput, crop_frames, cropped_lengths
+from sertool.core.models.output import (
+    Crop,
+    EnhancedSpectra,
+    EnhancedSpeech,
+    SharedOutput,
+    crop_frames,
+    cropped_lengths,
+)
 from sertool.core.models.storage import load_tensors, read_config, save_model
 
 LAST_STATE = "last"
@@ -50,7 +58,10 @@ class SharedModel(nn.Module):
         sums = config.heads if config.layer_sum == "per-head" else ("shared",)
         self.layer_sums = nn.ModuleDict({name: LayerSum(self.encoder.num_states, self.encoder.dim) for name in sums})
         self.emotion_head = EmotionHead(self.encoder.dim, config.emotion) if config.emotion else None
-        self.enhancement_head = EnhancementHead(self.encoder.dim, config.enhancement) if config.enhancement else None
+        self.enhancement_head = None
+        if config.enhancement:
+            kind = DualPathHead if isinstance(config.enhancement, DualPathConfig) else EnhancementHead
+            self.enhancement_head = kind(self.encoder.dim, config.enhancement)
         self.pretext_heads = nn.ModuleDict({task.name: _task_head(self.encoder.dim, task) for task in config.pretext})
         self.masked_head = MaskedHead(self.encoder.dim, config.masked) if config.masked else None
         with torch.device("cpu"):  # on the meta device torch makes windows by its compiler, slow to import
@@ -77,12 +88,18 @@ class SharedModel(nn.Module):
         """
         statistics = statistics or utterance_statistics(waveform, lengths)
         hidden = None if hidden_frames is None else HiddenFrames(hidden_frames, self.masked_head.hidden_vector)
-        features, frame_lengths = self._encode(waveform, lengths, statistics, self.config.heads, hidden)
-        logits = attributes = noisy = enhanced = None
+        features, frame_lengths = {}, None
+        if self.config.hears_encoder:
+            features, frame_lengths = self._encode(waveform, lengths, statistics, self.config.heads, hidden)
+        logits = attributes = noisy = enhanced = spectra = None
         spectrum_lengths = stft_frames(lengths)
         if self.emotion_head:
             logits, attributes = self.emotion_head(features["emotion"], frame_lengths)
-        if self.enhancement_head:
+        if isinstance(self.enhancement_head, DualPathHead):
+            own = (features["enhancement"], frame_lengths) if "enhancement" in features else None
+            spectra = self.enhancement_head(waveform, lengths, statistics, own, crop)
+            spectrum_lengths = spectra.frame_lengths
+        elif self.enhancement_head:
             noisy = self.log_spectrum(standardise(waveform, lengths, statistics), lengths)
             own = repeat_to_spectrum(features["enhancement"], frame_lengths, noisy.shape[1])
             if crop:
@@ -93,6 +110,7 @@ class SharedModel(nn.Module):
             *(logits, attributes, noisy, enhanced, spectrum_lengths, statistics),
             pretext_logits={name: head(features[name], frame_lengths)[0] for name, head in self.pretext_heads.items()},
             cluster_logits=None if hidden is None else self.masked_head(features[LAST_STATE]),
+            spectra=spectra,
         )
 
     def pooling_heads(self) -> dict[str, EmotionHead]:
@@ -182,7 +200,8 @@ class SharedModel(nn.Module):
 
     @torch.inference_mode()
     def estimate(self, waveform: Tensor, lengths: Tensor, statistics: Statistics | None = None) -> EnhancedSpeech:
-        """Return the enhanced speech: the masked magnitude with the noisy phase, at the input's level.
+        """Return the enhanced speech at the input's level: the masked magnitude with the noisy phase, or what a complex
+        mask leaves.
 
         Args:
             waveform: samples at 16 kHz, (B, S).
@@ -197,11 +216,25 @@ class SharedModel(nn.Module):
         """
         if self.enhancement_head is None:
             raise ValueError("this model has no enhancement head: train it with the task 'enhancement'")
+        if isinstance(self.enhancement_head, DualPathHead):
+            return self.enhancement_head.speech(
+                self._spectra(waveform, lengths, statistics), lengths, waveform.shape[1]
+            )
         return self.speech_of(self(waveform, lengths, statistics=statistics), waveform, lengths)
+
+    def _spectra(self, waveform: Tensor, lengths: Tensor, statistics: Statistics | None) -> EnhancedSpectra:
+        """Return what the dual-path head says of waveforms, without asking any other head."""
+        statistics = statistics or utterance_statistics(waveform, lengths)
+        own = None
+        if self.config.enhancement.hears_encoder:
+            own = self.features(waveform, lengths, head="enhancement", statistics=statistics)
+        return self.enhancement_head(waveform, lengths, statistics, own)
 
     @torch.inference_mode()
     def speech_of(self, output: SharedOutput, waveform: Tensor, lengths: Tensor) -> EnhancedSpeech:
         """Return the enhanced speech in an output of `forward`, uncropped, of the waveforms (B, S) it was made from."""
+        if output.spectra is not None:
+            return self.enhancement_head.speech(output.spectra, lengths, waveform.shape[1])
         return self._speech(waveform, lengths, output.enhanced_log_spectrum, output.statistics)
 
     @torch.inference_mode()

@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from sertool.core.corpus.batches import Augmentation, Batch, Pick, UtteranceDataset, load_batches
+from sertool.core.corpus.batches import Batch, Pick, UtteranceDataset, load_batches
 from sertool.core.environment import keep_freed_memory
 from sertool.core.errors import InputError, SertoolError
 from sertool.core.models.output import SharedOutput
@@ -36,6 +36,7 @@ from sertool.core.training.self_paced import SelfPaced
 from sertool.core.training.setup import (
     build_model,
     make_accelerator,
+    make_augmentation,
     make_objective,
     make_optimizer,
     rate_factor,
@@ -147,8 +148,7 @@ class Training:
         self.sharded = recipe.optimisation.sharding == "fsdp" and accelerator.num_processes > 1
         self.model = self.stepper = None
         self.objective = make_objective(recipe, inputs, accelerator.device)
-        augmentation = Augmentation(recipe.data.max_s, recipe.data.speed_change, recipe.noise.clean_share)
-        self.dataset = UtteranceDataset(inputs.train, inputs.train_mixer, augmentation, recipe.seed)
+        self.dataset = UtteranceDataset(inputs.train, inputs.train_mixer, make_augmentation(recipe), recipe.seed)
         self.stages = recipe.stages()
         self.epochs = [(stage, epoch) for stage, plan in enumerate(self.stages) for epoch in range(plan.epochs)]
         self.pacing = inputs.pacing

@@ -6,10 +6,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sertool.core.audio.spectra import HOP, stft_frames
+from sertool.core.audio.compressed_spectra import num_frames as compressed_frames
+from sertool.core.audio.spectra import stft_frames
 from sertool.core.corpus.batches import Batch
 from sertool.core.models.output import Crop, SharedOutput, cropped_lengths, spectrum_mask
 from sertool.core.models.shared import SharedModel
+from sertool.core.training.enhancement_losses import (
+    SpectralWeights,
+    clean_spectrum,
+    spectral_losses,
+    weighted_sum,
+)
 from sertool.core.training.losses import (
     CategoryLoss,
     category_losses,
@@ -34,7 +41,8 @@ class UtteranceLoss:
 
 @dataclass(frozen=True)
 class Objective:
-    """Sum of the heads' losses: weighted cross-entropy (or divergence), 1 − CCC, and L1 between log1p spectra.
+    """Sum of the heads' losses: weighted cross-entropy (or divergence), 1 − CCC, and that of enhanced spectra, which is
+    L1 between log1p spectra, or of the dual-path head `spectral_losses`.
 
     Of pre-training tasks, weighted cross-entropy of labels, and cross-entropy over the frames that were hidden.
 
@@ -44,11 +52,12 @@ class Objective:
         attributes: whether the model estimates attributes.
         enhancement: whether it enhances.
         emotion_weight: of cross-entropy and of 1 − CCC.
-        enhancement_weight: of L1.
+        enhancement_weight: of the loss of enhanced spectra.
         crop_frames: spectral frames the enhancement head trains on; None for all.
         attribute_variances: of the training split, (A,); by these `utterance_losses` measures errors.
         tasks: pre-training tasks, in the order of their targets.
         masked_weight: of the cross-entropy over hidden frames; None without such a task.
+        spectral: what the dual-path head learns from; None with the mask head.
     """
 
     class_weights: Tensor | None
@@ -61,6 +70,7 @@ class Objective:
     attribute_variances: Tensor | None = None
     tasks: tuple[UtteranceLoss, ...] = ()
     masked_weight: float | None = None
+    spectral: SpectralWeights | None = None
 
     @property
     def pretrains(self) -> bool:
@@ -75,10 +85,14 @@ class Objective:
         """Return the part of each utterance the enhancement head sees, as the batch's crop positions say."""
         if self.crop_frames is None:
             return None
-        longest = 1 + batch.noisy.shape[1] // HOP
-        num_frames = min(self.crop_frames, longest)
-        room = (stft_frames(batch.lengths) - num_frames).clamp(min=0)
+        frames = self.spectral_frames(batch.lengths)
+        num_frames = min(self.crop_frames, int(frames.max()))
+        room = (frames - num_frames).clamp(min=0)
         return Crop(starts=(batch.crop_position * (room + 1)).long().clamp(max=room), num_frames=num_frames)
+
+    def spectral_frames(self, lengths: Tensor) -> Tensor:
+        """Return the frames that the enhancement head hears of utterances of these lengths in samples, (B,)."""
+        return stft_frames(lengths) if self.spectral is None else compressed_frames(lengths)
 
     def denominators(self, batch: Batch) -> Tensor:
         """Return what the summed losses of this batch are to be divided by, (3 + P,).
@@ -92,7 +106,7 @@ class Objective:
             else:
                 totals[0] = soft_denominator(batch.vote_shares, self.class_weights)
         if self.enhancement:
-            frames, crop = stft_frames(batch.lengths), self.crop(batch)
+            frames, crop = self.spectral_frames(batch.lengths), self.crop(batch)
             totals[1] = (cropped_lengths(frames, crop) if crop else frames).sum()
         if self.masked_weight is not None:
             totals[2] = hidden_labels(batch).ge(0).sum()
@@ -120,12 +134,27 @@ class Objective:
             # Its value means nothing; its gradient is that of 1 - CCC over all predictions of the update.
             losses["attribute"] = self.emotion_weight * (output.attributes.float() * ccc_gradient).sum()
         if self.enhancement:
-            crop = self.crop(batch)
-            with torch.no_grad():
-                target = model.clean_log_spectrum(batch.clean, batch.lengths, output.statistics, crop)
-            total = l1_sum(output.enhanced_log_spectrum, target, spectrum_mask(output))
-            losses["enhancement"] = self.enhancement_weight * total / (denominators[1] * target.shape[2])
+            total = self._enhancement_sum(model, output, batch)
+            losses["enhancement"] = self.enhancement_weight * total / denominators[1]
         return losses | self._pretext_losses(output, batch, denominators)
+
+    def _enhancement_sum(self, model: SharedModel, output: SharedOutput, batch: Batch) -> Tensor:
+        """Return the loss of enhanced spectra, of each frame its mean over bins, summed over frames."""
+        if self.spectral is not None:
+            losses = self.spectral_losses(model, output, batch, self.crop(batch))
+            return (weighted_sum(losses, self.spectral) * output.spectra.frame_lengths).sum()
+        with torch.no_grad():
+            target = model.clean_log_spectrum(batch.clean, batch.lengths, output.statistics, self.crop(batch))
+        return l1_sum(output.enhanced_log_spectrum, target, spectrum_mask(output)) / target.shape[2]
+
+    def spectral_losses(
+        self, model: SharedModel, output: SharedOutput, batch: Batch, crop: Crop | None
+    ) -> dict[str, Tensor]:
+        """Return the losses of the dual-path head on each utterance by name, unweighted, (B,)."""
+        head = model.enhancement_head
+        with torch.no_grad():
+            target = clean_spectrum(head, batch.clean, batch.lengths, output.spectra, crop)
+        return spectral_losses(output.spectra, target, head.window, output.statistics, self.spectral)
 
     def _pretext_losses(self, output: SharedOutput, batch: Batch, denominators: Tensor) -> dict[str, Tensor]:
         losses = {}

@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from sertool.core.errors import InputError
 from sertool.core.models.config import (
     ChunkConfig,
     CompactConfig,
+    DualPathConfig,
     LogMelConfig,
     LoRAConfig,
     Names,
@@ -16,6 +17,7 @@ from sertool.core.models.config import (
     Size,
     Width,
 )
+from sertool.core.training.enhancement_losses import SpectralWeights
 from sertool.core.training.losses import CategoryLoss
 from sertool.core.training.pretext_settings import PRETEXT_TASKS, Pretext
 from sertool.core.training.recipe_file import Section as _Section
@@ -25,9 +27,19 @@ from sertool.core.training.recipe_file import recipe_text as recipe_text
 from sertool.core.training.schedule import SCHEDULES, Stage, with_front_end
 from sertool.core.training.stress_limits import StressLimits
 
+
+def _rising(span: tuple[float, float]) -> tuple[float, float]:
+    if span[0] > span[1]:
+        raise ValueError("a range begins with its lower end")
+    return span
+
+
 Positive = Annotated[float, Field(gt=0.0, le=1e9)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Stages = Annotated[tuple[Stage, ...], Field(max_length=100)]
+Part = Annotated[float, Field(ge=0.0, le=1.0)]
+Gain = Annotated[float, Field(ge=-100.0, le=100.0)]
+Span = Annotated[tuple[Gain, Gain], AfterValidator(_rising)]
 Attribute = Literal["arousal", "dominance", "valence"]
 
 
@@ -57,6 +69,15 @@ class Data(_Section):
     """What to do with utterances of a category the model is not to know: stop, or leave them out and count them."""
     speed_change: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
     """Play training speech faster or slower by a random factor of up to this share; pitch and formants move along."""
+    level_db: Span | None = None
+    """Lowest and highest gain in dB that training utterances are given, clean reference and all; null for none."""
+    band_share: Part = 0.0
+    """Share of training utterances heard in a narrower band, a telephone's or below 2 to 7.5 kHz, clean reference and
+    all."""
+    clip_share: Part = 0.0
+    """Share of training utterances that are clipped, by up to 12 dB."""
+    codec_share: Part = 0.0
+    """Share of training utterances that went through a codec of libsndfile."""
     workers: Annotated[int, Field(ge=0, le=256)] = 1
     """Processes that read and mix ahead of the training step; the samples do not depend on it."""
 
@@ -70,8 +91,13 @@ class Noise(_Section):
     """Kinds to use; all of them without."""
     snr_db: Ratios = ("-5:15",)
     """Fixed signal-to-noise ratios in dB, or one range `low:high`."""
-    clean_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.1
+    clean_share: Part = 0.1
     """Share of training utterances left without noise."""
+    coloured_share: Part = 0.0
+    """Share of noisy training utterances whose noise goes through a random filter, octaves by 6 dB up or down."""
+    synthetic_share: Part = 0.0
+    """Share of noisy training utterances whose noise is synthetic (hiss, gusts, tones, bursts), or the recording and
+    synthetic noise together."""
     dev_snr_db: Ratios = ("0", "5")
     """Ratios of the dev split, on which the best epoch is chosen, in recordings kept back from training."""
     speech_level: Literal["utterance", "active"] = "utterance"
@@ -140,8 +166,15 @@ class Emotion(_Section):
 class Enhancement(_Section):
     """The enhancement head."""
 
+    head: Literal["mask", "dual-path"] = "mask"
+    """A mask on the log-magnitude spectrum, with the noisy phase (Tzeng et al., ICASSP 2025); or a complex mask from
+    recurrences over time and frequency, which costs more and sounds better."""
     projection: Width = 128
     hidden: Width = 128
+    """With `projection`, the sizes of the mask head; those of the other are under `dual_path`."""
+    dual_path: DualPathConfig = DualPathConfig()
+    spectral: SpectralWeights = SpectralWeights()
+    """What the dual-path head learns from, in place of L1 between log spectra."""
     crop_s: Positive | None = 1.28
     """Seconds of each utterance the head trains on, at a random place; all of it when null."""
     weight: Annotated[float, Field(ge=0.0)] = 1.0

@@ -8,10 +8,13 @@ import numpy as np
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 
+from sertool.core.audio.compressed_spectra import STEP
 from sertool.core.audio.files import SAMPLE_RATE
 from sertool.core.audio.spectra import HOP
-from sertool.core.corpus.batches import Pick, UtteranceDataset
+from sertool.core.corpus.batches import Augmentation, Pick, UtteranceDataset
+from sertool.core.corpus.variation import Variation
 from sertool.core.environment import choose_device
+from sertool.core.models.config import DualPathConfig
 from sertool.core.models.encoder import build_encoder
 from sertool.core.models.shared import SharedModel
 from sertool.core.randomness import seed_for
@@ -53,6 +56,8 @@ def _take_head(head: str, model: SharedModel, source: SharedModel) -> None:
     if sizes is None or sizes != getattr(source.config, head):
         return
     getattr(model, f"{head}_head").load_state_dict(getattr(source, f"{head}_head").state_dict())
+    if head not in model.config.heads:
+        return
     theirs = source.layer_sums["shared" if "shared" in source.layer_sums else head]
     ours = model.layer_sums["shared" if "shared" in model.layer_sums else head]
     ours.load_state_dict(theirs.state_dict())
@@ -112,12 +117,28 @@ def rate_factor(settings: Optimisation, done: int, *, stage_start: int, total: i
     return factor
 
 
+def make_augmentation(recipe: Recipe) -> Augmentation:
+    """Return how a recipe varies training utterances."""
+    data, noise = recipe.data, recipe.noise
+    variation = Variation(
+        coloured_share=noise.coloured_share,
+        synthetic_share=noise.synthetic_share,
+        level_db=data.level_db,
+        band_share=data.band_share,
+        clip_share=data.clip_share,
+        codec_share=data.codec_share,
+    )
+    off = variation == Variation()
+    return Augmentation(data.max_s, data.speed_change, noise.clean_share, None if off else variation)
+
+
 def make_objective(recipe: Recipe, inputs: Inputs, device: torch.device) -> Objective:
     """Return the objective of a recipe, its class weights from the training split."""
     weights = None
     if inputs.counts:
         weights = class_weights(torch.tensor(list(inputs.counts.values()))).to(device)
-    crop_s = recipe.enhancement.crop_s
+    dual_path = isinstance(inputs.config.enhancement, DualPathConfig)
+    crop_s, hop = recipe.enhancement.crop_s, STEP if dual_path else HOP
     return Objective(
         class_weights=weights,
         category_loss=recipe.emotion.loss,
@@ -125,7 +146,8 @@ def make_objective(recipe: Recipe, inputs: Inputs, device: torch.device) -> Obje
         enhancement=inputs.config.enhances,
         emotion_weight=recipe.emotion.weight,
         enhancement_weight=recipe.enhancement.weight,
-        crop_frames=None if crop_s is None else round(crop_s * SAMPLE_RATE / HOP),
+        crop_frames=None if crop_s is None else round(crop_s * SAMPLE_RATE / hop),
+        spectral=recipe.enhancement.spectral if dual_path else None,
         attribute_variances=_variances(inputs.train.attributes).to(device) if inputs.config.attributes else None,
         tasks=tuple(
             UtteranceLoss(

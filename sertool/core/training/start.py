@@ -14,6 +14,7 @@ from sertool.core.models.config import (
     BaseConfig,
     EmotionConfig,
     EnhancementConfig,
+    EnhancementHeadConfig,
     MaskedConfig,
     SharedConfig,
     UtteranceTask,
@@ -125,8 +126,7 @@ def model_config(recipe: Recipe, categories: tuple[str, ...], start: Start) -> S
     if "emotion" in recipe.tasks:
         emotion = _emotion(recipe, categories)
     if "enhancement" in recipe.tasks:
-        sizes = recipe.enhancement
-        enhancement = EnhancementConfig(projection=sizes.projection, hidden=sizes.hidden)
+        enhancement = _enhancement(recipe)
     settings, pretext = recipe.encoder, recipe.pretext
     utterance_tasks = [
         UtteranceTask(name=task, classes=UTTERANCE_TASKS[task], hidden=pretext.hidden, dropout=pretext.dropout)
@@ -154,6 +154,19 @@ def model_config(recipe: Recipe, categories: tuple[str, ...], start: Start) -> S
     except pydantic.ValidationError as error:
         reason = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise InputError(f"recipe: {reason}: change one of them") from error
+
+
+def _enhancement(recipe: Recipe) -> EnhancementHeadConfig:
+    settings = recipe.enhancement
+    if settings.head == "mask":
+        return EnhancementConfig(projection=settings.projection, hidden=settings.hidden)
+    idle = set(recipe.tasks) == {"enhancement"} and recipe.encoder.name == "compact"
+    if idle and not settings.dual_path.hears_encoder:
+        raise InputError(
+            "enhancement.dual_path.features is none, so that a new encoder would learn nothing; expected none: "
+            "set encoder.name to log-mel, which has no weights, or features to encoder"
+        )
+    return settings.dual_path
 
 
 def _emotion(recipe: Recipe, categories: tuple[str, ...]) -> EmotionConfig:

@@ -8,14 +8,13 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 
-from sertool.core.audio.spectra import NUM_BINS
 from sertool.core.corpus.batches import Augmentation, Pick, UtteranceDataset, load_batches, plan_by_length
 from sertool.core.errors import InputError
 from sertool.core.metrics.emotion import category_scores, ccc
-from sertool.core.models.output import spectrum_mask
 from sertool.core.models.shared import SharedModel
+from sertool.core.training.enhancement_scores import EnhancementScores
 from sertool.core.training.inputs import Inputs
-from sertool.core.training.losses import kl_divergence, l1_sum
+from sertool.core.training.losses import kl_divergence
 from sertool.core.training.objective import Objective
 from sertool.core.training.pretext_scores import PretextScores
 from sertool.core.training.recipe import Recipe
@@ -48,8 +47,9 @@ def validate(
     Returns:
         By name: `f1_macro` and `ua` over all SNRs pooled; `ccc_<attribute>`, `ccc_<attribute>_derived` where it is
         derived from the category, `_partly_derived` where some are; `l1` per bin; `vote_kl`, the mean
-        divergence from the annotators' votes in nats, where these are learned; and `score`, by which the best epoch is
-        chosen (higher is better): the mean of F1-macro and the CCCs there are, or else minus vote_kl, or else minus L1;
+        divergence from the annotators' votes in nats, where these are learned; of the dual-path head `spectral_loss`
+        and its parts in place of `l1`; and `score`, by which the best epoch is chosen (higher is better): the mean of
+        F1-macro and the CCCs there are, or else minus vote_kl, or else minus the loss of enhanced spectra;
         with pre-training tasks, whose scores are those of `PretextScores`, minus the weighted sum of all losses.
     """
     model.eval()
@@ -58,13 +58,13 @@ def validate(
     plan = [[Pick(int(i), 0, snr) for i in batch] for snr in inputs.dev_snrs for batch in batches]
     mine, along = own_batches(plan, accelerator)
     rows: list[tuple] = []
-    total = torch.zeros(2, dtype=torch.float64)
+    enhancement = EnhancementScores(objective)
     pretext = PretextScores(objective, model.config) if objective.pretrains else None
     for number, batch in enumerate(load_batches(dataset, mine + along, workers=recipe.data.workers)):
         between()
         batch = batch.to(accelerator.device)
         with accelerator.autocast():
-            output = model(batch.noisy, batch.lengths) if model.config.heads else None
+            output = model(batch.noisy, batch.lengths) if model.config.heads or model.config.enhances else None
             masked = model(batch.noisy, batch.lengths, **hidden) if (hidden := objective.hidden_frames(batch)) else None
         if number >= len(mine):
             continue
@@ -73,20 +73,18 @@ def validate(
         if model.emotion_head:
             rows += _predictions(output, batch)
         if model.enhancement_head:
-            target = model.clean_log_spectrum(batch.clean, batch.lengths, output.statistics, None)
-            mask = spectrum_mask(output)
-            error = l1_sum(output.enhanced_log_spectrum, target, mask)
-            total += torch.tensor([error.item(), mask.sum().item() * NUM_BINS], dtype=torch.float64)
-    tasks = pretext and pretext.totals()
+            enhancement.add(model, output, batch)
+    total, tasks = enhancement.totals(), pretext and pretext.totals()
     if accelerator.num_processes > 1:
         rows = gather_object(rows)
         total = accelerator.reduce(total.to(accelerator.device), "sum").cpu()
         tasks = pretext and accelerator.reduce(tasks.to(accelerator.device), "sum").cpu()
-    scores = _scores(model, rows, total, inputs.dev_attributes)
+    enhanced = enhancement.scores(total) if model.enhancement_head else {}
+    scores = _scores(model, rows, enhanced, inputs.dev_attributes)
     if pretext:
         told, loss = pretext.scores(tasks)
         if model.enhancement_head:
-            loss = (loss or 0.0) + objective.enhancement_weight * scores["l1"]
+            loss = (loss or 0.0) + objective.enhancement_weight * enhancement.loss(enhanced)
         scores |= told | ({} if loss is None else {"score": -loss})
     if "score" not in scores:
         raise InputError("no score can be had on the dev split; expected labels in it: label it, or split anew")
@@ -122,7 +120,7 @@ def _predictions(output, batch) -> list[tuple[int, int, list[float], list[float]
     return list(zip(batch.labels.tolist(), classes, batch.attributes.tolist(), estimates, divergences, strict=True))
 
 
-def _scores(model: SharedModel, rows: list[tuple], total: torch.Tensor, attributes_are: str) -> dict[str, float]:
+def _scores(model: SharedModel, rows: list[tuple], enhanced: dict[str, float], attributes_are: str) -> dict[str, float]:
     scores: dict[str, float] = {}
     chosen_by = []
     categories = model.config.categories
@@ -143,10 +141,9 @@ def _scores(model: SharedModel, rows: list[tuple], total: torch.Tensor, attribut
     divergences = [row[4] for row in rows if not math.isnan(row[4])]
     if divergences:
         scores["vote_kl"] = float(np.mean(divergences))
-    if model.enhancement_head:
-        scores["l1"] = float(total[0] / total[1])
+    scores |= enhanced
     if chosen_by:
         scores["score"] = float(np.mean(chosen_by))
     elif divergences or model.enhancement_head:
-        scores["score"] = -scores.get("vote_kl", scores.get("l1"))
+        scores["score"] = -(scores["vote_kl"] if divergences else next(iter(enhanced.values())))
     return scores

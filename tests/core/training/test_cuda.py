@@ -25,5 +25,7 @@ def test_trained_on_cuda_and_heard_on_the_cpu(tmp_path):
         "optimisation": {"epochs": 2, "batch_size": 4, "accumulation": 2},
     }
     run = train_run(make_recipe(tree), tmp_path / "run")
-    on_gpu, on_cpu = (load(run.folder, device).predict(samples.astype(np.float32)) for device in ("cuda", "cpu"))
+    on_gpu, on_cpu = (
+        load(run.folder, device).predict(samples.astype(np.float32), 16_000) for device in ("cuda", "cpu")
+    )
     assert on_gpu.probabilities == pytest.approx(on_cpu.probabilities, abs=1e-3)
