@@ -12,6 +12,7 @@ from sertool.cli.demo import demo
 from sertool.cli.doctor import doctor
 from sertool.cli.enhance import enhance
 from sertool.cli.evaluate import evaluate
+from sertool.cli.export import export
 from sertool.cli.extract import extract
 from sertool.cli.masks import masks
 from sertool.cli.mix_noise import mix_noise
@@ -135,6 +136,8 @@ _add(
     "Use",
     "sertool enhance noisy.wav",
     "sertool enhance recordings/ -o enhanced/ --workers 4",
+    "sertool enhance --watch incoming/ -o enhanced/",
+    "sertool enhance --microphone",
     "cat noisy.wav | sertool enhance - | sertool predict - --json",
 )
 _add(
@@ -153,6 +156,14 @@ _add(
     "Use",
     "sertool extract recordings/ -o features.parquet",
     "sertool extract metadata.csv --layer -1 --pool frames -o frames/",
+)
+_add(
+    "export",
+    export,
+    "Use",
+    "sertool export runs/first -o model.onnx",
+    "sertool export runs/first --quantise --check-on noisy/metadata.csv -o model.onnx",
+    "sertool export runs/first --format hf -o my-model/",
 )
 
 
