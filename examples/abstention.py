@@ -109,9 +109,9 @@ one; the share of time the noisy one is active; and two of the emotion head."""
 def listen(recognizer: Recognizer, samples: np.ndarray) -> dict[str, Any]:
     """Return every score of a recording, more meaning more likely speech, and why the rule would abstain."""
     samples = samples.astype(np.float32)
-    enhanced = recognizer.enhance(samples)
+    enhanced = recognizer.enhance(samples, 16_000)
     presence = speech_presence(samples, enhanced)
-    shares = np.array(list(recognizer.predict(samples).probabilities.values()))
+    shares = np.array(list(recognizer.predict(samples, 16_000).probabilities.values()))
     energy = np.square(samples, dtype=np.float64).sum()
     kept = np.square(enhanced, dtype=np.float64).sum() / energy if energy else 0.0
     active_db, activity = active(samples)

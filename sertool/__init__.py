@@ -1,9 +1,14 @@
 """Speech emotion recognition that holds up in noise, with the enhanced speech from the same model.
 
     >>> import sertool
-    >>> recognizer = sertool.load("runs/first")           # doctest: +SKIP
-    >>> recognizer.predict(samples).label                 # doctest: +SKIP
+    >>> model = sertool.load()                            # doctest: +SKIP
+    >>> model.predict(samples, rate).label                # doctest: +SKIP
     'anger'
+    >>> model.enhance(samples, rate).shape == samples.shape  # doctest: +SKIP
+    True
+
+Samples are NumPy arrays or torch tensors, floating point, (S,) or (S, channels), at any rate; what comes back is of the
+same kind, shape and rate.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""`sertool enhance`: noisy files in, enhanced files out."""
+"""`sertool enhance`: noisy files in, enhanced files out; or what a folder or a microphone brings, as it comes."""
 
 import contextlib
 import shutil
@@ -13,7 +13,8 @@ import typer
 
 from sertool.cli import console
 from sertool.cli.inputs import STDIN, Input, gather
-from sertool.cli.options import Device, Inputs, ListFile, Model, Overwrite, Workers
+from sertool.cli.options import Device, Inputs, ListFile, Model, Overwrite
+from sertool.cli.processes import AutoWorkers, workers_for
 from sertool.core.errors import InputError, OutputError
 from sertool.core.models.upper_band import UpperBand
 
@@ -59,12 +60,23 @@ def enhance(
         ),
     ] = UpperBand.DROP,
     device: Device = "auto",
-    workers: Workers = 1,
+    workers: AutoWorkers = None,
     overwrite: Overwrite = False,
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Leave out inputs whose output is there: go on with many files.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="One line of JSON a file instead of its path.")] = False,
+    watch: Annotated[
+        Path | None,
+        typer.Option("--watch", metavar="FOLDER", help="Enhance every audio file that appears there, until Ctrl-C."),
+    ] = None,
+    microphone: Annotated[
+        bool, typer.Option("--microphone", help="Hear the microphone enhanced as you speak, until Ctrl-C.")
+    ] = False,
+    seconds: Annotated[
+        float | None,
+        typer.Option(metavar="N", min=0.1, show_default=False, help="With --microphone: end after so many seconds."),
+    ] = None,
 ) -> None:
     """Take the noise out of speech; rate, channels, length and level stay.
 
@@ -74,8 +86,26 @@ def enhance(
     The model hears 16 kHz audio. Above 8 kHz nothing is added: with --upper-band drop nothing comes back, with follow
     the original, times the gain the mask gives 4 to 8 kHz at that moment, never more than 1.
 
+    With --watch the outputs lie in OUT or beside their inputs; files that are there at the start are left alone. With
+    --microphone the model must be causal; put headphones on, or it hears itself. -o FILE keeps what was heard.
+
     Prints the path of each file written.
     """
+    if watch is not None or microphone or seconds is not None:
+        _expect_live(watch, microphone, seconds, [*(inputs or []), *([list_file] if list_file else [])])
+        if (workers or 1) > 1 or skip_existing:
+            what = "--skip-existing" if skip_existing else "--workers"
+            raise InputError(f"{what} is for files that are there already; expected none of it live: leave it out")
+    if watch is not None:
+        _watch(watch, output, model=model, device=device, how=(dry, upper_band), overwrite=overwrite, as_json=json)
+        return
+    if microphone:
+        from sertool.cli.microphone import listen
+
+        if dry or upper_band is not UpperBand.DROP or json:
+            raise InputError("--dry, --upper-band and --json are for files; expected none of them live: leave them out")
+        listen(output, model=model, device=device, seconds=seconds, overwrite=overwrite)
+        return
     with gather(inputs or [], list_file, skip_suffix=MARK) as sources:
         if output == STDIN or (output is None and any(source.name == "stdin" for source in sources)):
             _to_stdout(sources, model=model, device=device, how=(dry, upper_band), as_json=json)
@@ -98,18 +128,18 @@ def _plan(sources: list[Input], output: str | None, *, how: tuple[float, UpperBa
     into_folder = output is not None and (several or output.endswith("/") or Path(output).is_dir())
     if into_folder and Path(output).is_file():
         raise InputError(f"{output}: is a file; expected a folder for the outputs of several inputs: name one with -o")
-    jobs = []
-    for source in sources:
-        suffix = ".flac" if source.below.suffix.lower() == ".flac" else ".wav"
-        if output is None:
-            target = source.path.with_name(source.path.stem + MARK + suffix)
-        elif into_folder:
-            target = (Path(output) / source.below).with_suffix(suffix)
-        else:
-            target = Path(output)
-        jobs.append(Job(source, target, *how))
+    one_file = output is not None and not into_folder
+    jobs = [Job(source, Path(output) if one_file else _target_of(source, output), *how) for source in sources]
     _refuse_losses(jobs, overwrite=overwrite)
     return jobs
+
+
+def _target_of(source: Input, folder: str | None) -> Path:
+    """Return where an input's output goes: into a folder of outputs, or beside the input."""
+    suffix = ".flac" if source.below.suffix.lower() == ".flac" else ".wav"
+    if folder is None:
+        return source.path.with_name(source.path.stem + MARK + suffix)
+    return (Path(folder) / source.below).with_suffix(suffix)
 
 
 def _refuse_losses(jobs: list[Job], *, overwrite: bool) -> None:
@@ -134,13 +164,58 @@ def _refuse_losses(jobs: list[Job], *, overwrite: bool) -> None:
             )
 
 
-def _work(jobs: list[Job], *, model: str | None, device: str, workers: int, as_json: bool) -> None:
-    from sertool.core.engine import map_tasks
-    from sertool.core.models.inference import find_run, load
+def _expect_live(watch: Path | None, microphone: bool, seconds: float | None, inputs: list[str]) -> None:
+    """Raise InputError where what is enhanced as it comes is named together with anything else."""
+    if seconds is not None and not microphone:
+        raise InputError("--seconds without --microphone; expected both: add --microphone")
+    if watch is not None and microphone:
+        raise InputError("--watch and --microphone exclude each other: enhance with one of them at a time")
+    if inputs:
+        live = "--microphone" if microphone else "--watch"
+        raise InputError(
+            f"{inputs[0]} beside {live}; expected no other input: enhance the files in a call of their own"
+        )
 
-    setup_args = (str(model or find_run(enhances=True)), device)
+
+def _watch(
+    folder: Path,
+    output: str | None,
+    *,
+    model: str | None,
+    device: str,
+    how: tuple[float, UpperBand],
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    from sertool.cli.watch import expect_place, watch
+
+    expect_place(folder, output)
+    from sertool.core.models.inference import load
+    from sertool.core.models.locate import find_model
+
+    recognizer = load(model or find_model(enhances=True), device)
+    if not recognizer.model.config.enhances:
+        raise InputError(
+            f"{recognizer.folder}: this model was not trained to enhance speech: name a run that was, with --model"
+        )
+    watch(
+        folder,
+        plan=lambda source: Job(source, _target_of(source, output), *how),
+        work=lambda job: enhance_file(job, recognizer),
+        is_own=lambda path: path.stem.endswith(MARK),
+        overwrite=overwrite,
+        as_json=as_json,
+    )
+
+
+def _work(jobs: list[Job], *, model: str | None, device: str, workers: int | None, as_json: bool) -> None:
+    from sertool.core.engine import map_tasks
+    from sertool.core.models.locate import find_model
+
+    setup_args = (str(model or find_model(enhances=True)), device)
     failures = []
-    outcomes = map_tasks(enhance_file, jobs, workers=workers, setup=load, setup_args=setup_args)
+    workers = workers_for([job.source for job in jobs], workers, device)
+    outcomes = map_tasks(enhance_file, jobs, workers=workers, setup=load_model, setup_args=setup_args)
     with contextlib.closing(outcomes), console.progress(len(jobs), "enhancing") as advance:
         for outcome in outcomes:
             advance()
@@ -165,14 +240,22 @@ def _to_stdout(
         raise InputError("--json and audio on stdout exclude each other: name a file with -o, or leave --json out")
     if sys.stdout.isatty():
         raise InputError("stdout is a terminal; expected a file or a pipe for the audio: name a file with -o")
-    from sertool.core.models.inference import find_run, load
+    from sertool.core.models.inference import load
+    from sertool.core.models.locate import find_model
 
     with tempfile.TemporaryDirectory(prefix="sertool-") as folder:
         job = Job(sources[0], Path(folder) / "enhanced.wav", *how)
-        enhance_file(job, load(model or find_run(enhances=True), device))
+        enhance_file(job, load(model or find_model(enhances=True), device))
         with open(job.target, "rb") as file:
             shutil.copyfileobj(file, sys.stdout.buffer)
         sys.stdout.buffer.flush()
+
+
+def load_model(model: str, device: str) -> "Recognizer":
+    """Return a model: what each process does first, torch being imported there alone where there are several."""
+    from sertool.core.models.inference import load
+
+    return load(model, device)
 
 
 def enhance_file(job: Job, recognizer: "Recognizer") -> dict[str, Any]:

@@ -9,7 +9,12 @@ Inputs = Annotated[
     typer.Argument(metavar="IN", help="Audio files, folders, or - for audio on stdin.", show_default=False),
 ]
 Model = Annotated[
-    str | None, typer.Option(metavar="RUN", show_default=False, help="A run. Default: the newest finished run at hand.")
+    str | None,
+    typer.Option(
+        metavar="RUN",
+        show_default=False,
+        help="A run. Default: the newest finished run at hand, or else `shipped`, which comes along.",
+    ),
 ]
 ListFile = Annotated[
     str | None,

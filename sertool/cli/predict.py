@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,10 +15,12 @@ from sertool.cli import console
 from sertool.cli.inputs import Input, gather
 from sertool.cli.options import Device, Inputs, ListFile, Model, Overwrite
 from sertool.cli.prediction_lines import Format, Record, header_lines, prediction_lines, print_table, record_of
+from sertool.cli.processes import AutoWorkers, workers_for
 from sertool.core.errors import AudioError, InputError
 from sertool.core.writing import whole_file
 
 if TYPE_CHECKING:
+    from sertool.core.models.config import SharedConfig
     from sertool.core.models.recognizer import Recognizer, TimedPrediction
 
 SUFFIXES = {".jsonl": Format.JSON, ".json": Format.JSON, ".csv": Format.CSV, ".txt": Format.AUDACITY}
@@ -36,11 +38,40 @@ class Windows:
 
 
 @dataclass(frozen=True)
+class Telling:
+    """What is told of each file: every window of it, or the whole; as lines of a format, or as records for a table."""
+
+    form: Format
+    windows: Windows | None
+
+    @property
+    def with_times(self) -> bool:
+        """Whether it is told when."""
+        return self.windows is not None
+
+
+@dataclass(frozen=True)
 class Listener:
-    """A model, and how files are listened to: window by window, or as a whole."""
+    """A model, and what is to be told of what it hears."""
 
     recognizer: "Recognizer"
-    windows: Windows | None
+    telling: Telling
+
+    @classmethod
+    def load(cls, model: str, device: str, telling: Telling) -> "Listener":
+        """Return a listener: what each process does first. Where there are several, torch is imported in them alone."""
+        from sertool.core.environment import keep_freed_memory
+        from sertool.core.models.inference import load
+
+        keep_freed_memory()
+        return cls(load(model, device), telling)
+
+    def tell(self, source: Input) -> Iterator[str] | Iterator[Record]:
+        """Yield what is heard in a file, as it is heard; raises what `timeline` does."""
+        timeline, with_times = self.timeline(source), self.telling.with_times
+        if self.telling.form is Format.TABLE:
+            return (record_of(source.name, timed, with_times=with_times) for timed in timeline)
+        return prediction_lines(self.telling.form, source.name, timeline, with_times=with_times)
 
     def timeline(self, source: Input) -> Iterator["TimedPrediction"]:
         """Yield what is heard in a file; as a whole it is a timeline of one.
@@ -53,13 +84,16 @@ class Listener:
 
         try:
             audio = FileSource(source.path)
-            if self.windows is None:
+            if (windows := self.telling.windows) is None:
                 yield TimedPrediction(0.0, audio.announced / audio.rate, self.recognizer.predict(audio))
             else:
-                window_s, hop_s = self.windows.window_s, self.windows.hop_s
-                yield from self.recognizer.predict_windows(audio, window_s=window_s, hop_s=hop_s)
+                yield from self.recognizer.predict_windows(audio, window_s=windows.window_s, hop_s=windows.hop_s)
         except AudioError as error:
             raise AudioError(source.rename(str(error))) from error
+
+
+Told = Iterator[tuple[Input, Iterable[Any]]]
+"""What is told of each file; going through it raises the AudioError of a file that cannot be used."""
 
 
 def predict(
@@ -95,6 +129,7 @@ def predict(
     model: Model = None,
     list_file: ListFile = None,
     device: Device = "auto",
+    workers: AutoWorkers = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Say which emotion is heard in speech, and how surely.
@@ -110,17 +145,55 @@ def predict(
     windows = _windows(window, hop, form)
     with gather(inputs or [], list_file) as sources:
         targets = _targets(sources, output, form, overwrite=overwrite)
-        from sertool.core.models.inference import load
+        from sertool.core.models.locate import find_model, model_folder
 
-        listener = Listener(load(model, device), windows)
-        if form is Format.AUDACITY and not listener.recognizer.model.config.categories:
-            raise InputError(
-                f"{listener.recognizer.folder}: has no categories; a label track needs some: choose --format csv"
-            )
-        failures = _to_table(listener, sources) if form is Format.TABLE else _to_lines(listener, sources, form, targets)
+        folder = model_folder(model or find_model())
+        config = _expect_labels(folder, form)
+        telling = Telling(form, windows)
+        with _told(sources, (str(folder), device, telling), workers_for(sources, workers, device)) as told:
+            if form is Format.TABLE:
+                failures = _to_table(told, len(sources))
+            else:
+                failures = _to_lines(told, sources, targets, header_lines(form, config, with_times=telling.with_times))
         if failures:
             console.list_failures(failures, total=len(sources))
             raise typer.Exit(console.SOME_FAILED)
+
+
+def _expect_labels(folder: Path, form: Format) -> "SharedConfig":
+    """Return a model's configuration; raise InputError where it has no categories for a label track."""
+    from sertool.core.models.config_file import read_config
+
+    config = read_config(folder)
+    if form is Format.AUDACITY and not config.categories:
+        raise InputError(f"{folder}: has no categories; a label track needs some: choose --format csv")
+    return config
+
+
+@contextlib.contextmanager
+def _told(sources: list[Input], how: tuple[str, str, Telling], workers: int) -> Iterator[Told]:
+    """Give what is told of each file, in order; in this process a file is heard as that is gone through."""
+    if workers == 1:
+        listener = Listener.load(*how)
+        yield ((source, listener.tell(source)) for source in sources)
+        return
+    from sertool.core.engine import map_tasks
+
+    outcomes = map_tasks(tell_all, sources, workers=workers, setup=Listener.load, setup_args=how)
+    with contextlib.closing(outcomes):
+        # A model that cannot be loaded is known before a line is written.
+        known = chain([next(outcomes)], outcomes)
+        yield ((one.item, one.value if one.error is None else _failing(one.error)) for one in known)
+
+
+def tell_all(source: Input, listener: Listener) -> list[str] | list[Record]:
+    """Return all that is told of a file."""
+    return list(listener.tell(source))
+
+
+def _failing(error: Exception) -> Iterator[Any]:
+    raise error
+    yield
 
 
 def _format(form: Format | None, output: str | None) -> Format:
@@ -167,41 +240,28 @@ def _targets(sources: list[Input], output: str | None, form: Format, *, overwrit
     return targets
 
 
-def _to_table(listener: Listener, sources: list[Input]) -> list[str]:
+def _to_table(told: Told, total: int) -> list[str]:
     records: list[Record] = []
-
-    def keep(source: Input) -> None:
-        records.extend(
-            record_of(source.name, timed, with_times=listener.windows is not None)
-            for timed in listener.timeline(source)
-        )
-
-    failures = _each(sources, keep)
+    failures = _each(told, lambda source, rows: records.extend(rows), total)
     if records:
         print_table(records)
     return failures
 
 
-def _to_lines(listener: Listener, sources: list[Input], form: Format, targets: list[Path]) -> list[str]:
-    with_times = listener.windows is not None
-    header = header_lines(form, listener.recognizer.model.config, with_times=with_times)
-
-    def lines(source: Input) -> Iterator[str]:
-        return prediction_lines(form, source.name, listener.timeline(source), with_times=with_times)
-
+def _to_lines(told: Told, sources: list[Input], targets: list[Path], header: list[str]) -> list[str]:
     if len(targets) == len(sources):
         own = dict(zip(sources, targets, strict=True))
 
-        def write_own(source: Input) -> None:
+        def write_own(source: Input, lines: Iterable[str]) -> None:
             with _line_file(own[source]) as write:
-                _write_each(write, chain(header, lines(source)))
+                _write_each(write, chain(header, lines))
             console.result(own[source])
 
-        return _each(sources, write_own)
+        return _each(told, write_own, len(sources))
     with _line_file(targets[0]) if targets else contextlib.nullcontext(console.result) as write:
         _write_each(write, header)
         # All of a file or nothing: one that proves damaged near its end leaves no lines.
-        failures = _each(sources, lambda source: _write_each(write, list(lines(source))))
+        failures = _each(told, lambda source, lines: _write_each(write, list(lines)), len(sources))
     if targets:
         console.result(targets[0])
     return failures
@@ -219,15 +279,15 @@ def _line_file(path: Path) -> Iterator[Write]:
         yield lambda line: file.write(os.fsencode(line) + b"\n")
 
 
-def _each(sources: list[Input], work: Callable[[Input], None]) -> list[str]:
-    """Do something with each file, and return why it failed for some; of a single one the error is raised."""
+def _each(told: Told, work: Callable[[Input, Iterable[Any]], None], total: int) -> list[str]:
+    """Do something with what is told of each file; return why it failed for some; of a single one it is raised."""
     failures = []
-    with console.progress(len(sources), "listening") as advance:
-        for source in sources:
+    with console.progress(total, "listening") as advance:
+        for source, rows in told:
             try:
-                work(source)
+                work(source, rows)
             except AudioError as error:
-                if len(sources) == 1:
+                if total == 1:
                     raise
                 failures.append(str(error))
             advance()

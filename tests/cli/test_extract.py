@@ -18,7 +18,7 @@ def write(name: str, samples: int = 4000) -> Path:
 
 
 def embedded(run, path, **how) -> np.ndarray:
-    return load(run).embed(soundfile.read(path, dtype="float32")[0], **how)
+    return load(run).embed(soundfile.read(path, dtype="float32")[0], 16_000, **how)
 
 
 def test_one_row_an_utterance(sertool, run):

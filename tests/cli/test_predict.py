@@ -15,7 +15,7 @@ from sertool.core.models.inference import load
 def test_json_says_all_that_the_model_says(sertool, run, noisy):
     result = sertool("predict", "noisy.wav", "--json", "--model", run)
     assert (result.exit_code, result.stderr) == (0, "")
-    heard = load(run).predict(soundfile.read(noisy, dtype="float32")[0])
+    heard = load(run).predict(soundfile.read(noisy, dtype="float32")[0], 16_000)
     assert json.loads(result.stdout) == {
         "file": "noisy.wav",
         "label": heard.label,
@@ -101,7 +101,7 @@ def test_a_timeline_as_json_and_as_csv(sertool, run):
     records = [json.loads(line) for line in result.stdout.splitlines()]
     times = [(record["file"], record["start_s"], record["end_s"]) for record in records]
     assert times == [("a.wav", 0, 1.5), ("a.wav", 1, 2.5), ("a.wav", 2, 3.5), ("a.wav", 2.5, 4), ("b, c.wav", 0, 0.5)]
-    heard = load(run).predict(samples[16_000:40_000].astype(np.float32))
+    heard = load(run).predict(samples[16_000:40_000].astype(np.float32), 16_000)
     assert records[1]["label"] == heard.label
     assert records[1]["probabilities"] == pytest.approx(heard.probabilities, abs=1e-5)
     assert records[1]["attributes"] == pytest.approx(heard.attributes, abs=1e-5)

@@ -142,7 +142,7 @@ def test_weights_that_lead_to_no_number_give_no_prediction_no_speech_and_no_feat
     samples = 0.1 * np.sin(np.arange(8000) / 9).astype(np.float32)
     for use in (recognizer.predict, recognizer.enhance, recognizer.embed):
         with pytest.raises(InputError, match="what the model says is not a number"):
-            use(samples)
+            use(samples, 16_000)
 
 
 @pytest.mark.parametrize("count", [1, 10, 100])

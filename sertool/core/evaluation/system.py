@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sertool.core.audio.files import SAMPLE_RATE
 from sertool.core.evaluation.enhancer import CommandEnhancer, Enhancer
 from sertool.core.models.abstention import speech_presence
 from sertool.core.models.inference import load
@@ -80,7 +81,7 @@ class Listener:
         config = self.recognizer.model.config
         if self.enhancer is not None:
             enhanced = self.enhancer.enhance([samples])[0]
-            return self.recognizer.predict(enhanced) if config.emotion else None, enhanced
+            return self.recognizer.predict(enhanced, SAMPLE_RATE) if config.emotion else None, enhanced
         if enhance:
             return self.recognizer.hear(samples)
-        return self.recognizer.predict(samples) if config.emotion else None, None
+        return self.recognizer.predict(samples, SAMPLE_RATE) if config.emotion else None, None

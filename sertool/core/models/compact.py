@@ -117,7 +117,13 @@ class DepthwiseConvolution(nn.Conv1d):
         (dilation,) = self.dilation
         rows = -(-frames // dilation)
         image = F.pad(x, (0, 0, 0, rows * dilation - frames)).reshape(batch, rows, dilation, dim).permute(0, 3, 1, 2)
-        image = F.conv2d(image, self.weight[..., None], self.bias, padding=(self.padding[0] // dilation, 0), groups=dim)
+        image = F.conv2d(
+            image,
+            self.weight.reshape(*self.weight.shape, 1),
+            self.bias,
+            padding=(self.padding[0] // dilation, 0),
+            groups=dim,
+        )
         return image.permute(0, 2, 3, 1).reshape(batch, rows * dilation, dim)[:, :frames]
 
 

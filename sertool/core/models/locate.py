@@ -1,18 +1,31 @@
-"""Where a trained model lies: in a run that was named, or in the newest finished run at hand."""
+"""Where a trained model lies: in a run that was named, in the newest finished run at hand, or in the package itself."""
 
 import json
 from pathlib import Path
 
 from sertool.core.errors import InputError
-from sertool.core.models.storage import CONFIG_NAME, read_config
+from sertool.core.models.config_file import CONFIG_NAME, read_config
+
+SHIPPED_NAME = "shipped"
+"""What names the model that comes with the package; a folder of that name is `./shipped`."""
+
+SHIPPED = Path(__file__).with_name("shipped")
+"""Where that model lies: `config.json`, `model.safetensors` and its card, `README.md`."""
+
+_WAYS_OUT = "name one with --model, train one with `sertool train`, or run `sertool demo`"
 
 
 def model_folder(model: Path | str) -> Path:
     """Return the folder with a model's `config.json`: the one given, or `model/` beneath it where it is a run.
 
+    Args:
+        model: a run, a model folder, or the word `shipped` (as a string) for the model that comes with the package.
+
     Raises:
-        InputError: it is neither, or a run whose training has not finished.
+        InputError: it is neither, or a run whose training has not finished; or no model ships.
     """
+    if model == SHIPPED_NAME:
+        return shipped_model()
     folder = Path(model)
     if not folder.is_dir():
         found = "is a file" if folder.exists() else "no such folder"
@@ -34,6 +47,39 @@ def model_folder(model: Path | str) -> Path:
     return inner
 
 
+def shipped_model() -> Path:
+    """Return the folder of the model that comes with the package.
+
+    Raises:
+        InputError: none does.
+    """
+    if not (SHIPPED / CONFIG_NAME).is_file():
+        raise InputError(f"no model ships with this version yet; expected one in the package: {_WAYS_OUT}")
+    return SHIPPED
+
+
+def find_model(folder: Path | str = ".", *, enhances: bool = False) -> Path:
+    """Return the newest finished run at hand (`find_run`), or else the folder of the model that comes with the package.
+
+    Args:
+        folder: where to look for runs.
+        enhances: whether the model is to have an enhancement head; otherwise it is to recognise emotion.
+
+    Raises:
+        InputError: there is no such run, and no such model ships.
+    """
+    run = _newest_run(Path(folder), enhances=enhances)
+    if run is not None:
+        return run
+    if not (SHIPPED / CONFIG_NAME).is_file():
+        ships = "no model ships with this version yet"
+    elif not _suits(SHIPPED, enhances=enhances):
+        ships = f"the model that ships does not {'enhance speech' if enhances else 'recognise emotion'}"
+    else:
+        return SHIPPED
+    raise InputError(f"{_no_run(Path(folder), enhances=enhances)}, and {ships}: {_WAYS_OUT}")
+
+
 def find_run(folder: Path | str = ".", *, enhances: bool = False) -> Path:
     """Return the newest finished run of `sertool train` in a folder: the folder itself, or up to two levels below.
 
@@ -46,17 +92,22 @@ def find_run(folder: Path | str = ".", *, enhances: bool = False) -> Path:
     Raises:
         InputError: there is none.
     """
-    folder = Path(folder)
+    run = _newest_run(Path(folder), enhances=enhances)
+    if run is None:
+        raise InputError(f"{_no_run(Path(folder), enhances=enhances)}; expected one: {_WAYS_OUT}")
+    return run
+
+
+def _newest_run(folder: Path, *, enhances: bool) -> Path | None:
     patterns = ("run.json", "*/run.json", "*/*/run.json", "runs/*/*/run.json")
     found = {path.parent: path for pattern in patterns for path in folder.glob(pattern)}
-    found = {run: path for run, path in found.items() if _is_usable(run, enhances=enhances)}
-    if not found:
-        wanted = "no finished run that enhances speech" if enhances else "no finished run"
-        raise InputError(
-            f"{wanted} was found in {folder.resolve()}, and no model ships with this version yet: "
-            "name one with --model, train one with `sertool train`, or run `sertool demo`"
-        )
-    return max(found, key=lambda run: found[run].stat().st_mtime_ns)
+    usable = [run for run in found if _is_usable(run, enhances=enhances)]
+    return max(usable, key=lambda run: found[run].stat().st_mtime_ns, default=None)
+
+
+def _no_run(folder: Path, *, enhances: bool) -> str:
+    wanted = "no finished run that enhances speech" if enhances else "no finished run"
+    return f"{wanted} was found in {folder.resolve()}"
 
 
 def _run_state(folder: Path) -> str | None:
@@ -76,7 +127,12 @@ def _is_usable(run: Path, *, enhances: bool) -> bool:
     if _run_state(run) != "finished" or not (run / "model" / CONFIG_NAME).is_file():
         return False
     try:
-        config = read_config(run / "model")
+        return _suits(run / "model", enhances=False) and _suits(run / "model", enhances=enhances)
     except InputError:
         return False
-    return config.emotion is not None and (config.enhances or not enhances)
+
+
+def _suits(folder: Path, *, enhances: bool) -> bool:
+    """Whether a model enhances speech, or recognises emotion, by its configuration."""
+    config = read_config(folder)
+    return config.enhances if enhances else config.emotion is not None

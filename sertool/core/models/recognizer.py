@@ -1,7 +1,7 @@
 """A shared model that listens: to the emotion of an utterance, for its features, for its enhanced speech."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -9,11 +9,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sertool.core.audio.blocks import ArraySource, AudioSource, FileSource, audio_writer
+from sertool.core.audio.blocks import AudioSource, FileSource, audio_writer
 from sertool.core.audio.files import SAMPLE_RATE, AudioInfo
 from sertool.core.audio.streams import Survey, heard, survey, windows
 from sertool.core.errors import InputError
+from sertool.core.models.array_types import Audio, as_source, in_kind_of, in_shape_of
+from sertool.core.models.dual_path_head import DualPathHead
 from sertool.core.models.enhancing import Piece, at_own_rate
+from sertool.core.models.long_dual_path import long_dual_path
 from sertool.core.models.long_signals import (
     ONE_PASS,
     as_batch,
@@ -22,8 +25,10 @@ from sertool.core.models.long_signals import (
     long_features,
     long_judgement,
 )
+from sertool.core.models.many import in_one_pass, predict_many
 from sertool.core.models.output import Crop
 from sertool.core.models.shared import SharedModel
+from sertool.core.models.streaming import EnhancementStream
 from sertool.core.models.upper_band import UpperBand
 
 WINDOWS_AT_ONCE = 16
@@ -73,22 +78,36 @@ class Recognizer:
         self.model_id = model_id
         self._turn = threading.Lock()
 
-    def predict(self, samples: np.ndarray | AudioSource, rate: int = SAMPLE_RATE) -> Prediction:
+    def predict(self, samples: Audio, rate: int | None = None) -> Prediction:
         """Return the emotion of one utterance, heard as a whole; memory stays bounded however long it is.
 
         Args:
-            samples: shape (S,) or (S, channels), or a source (`FileSource`); channels are averaged.
-            rate: of the samples, in Hz; resampled to 16 kHz where it is another. A source states its own.
+            samples: an array or a tensor, floating point, shape (S,) or (S, channels); or the name of an audio file; or
+                a source. Channels are averaged.
+            rate: of the samples, in Hz; resampled to 16 kHz where it is another. A file and a source state their own.
 
         Raises:
-            InputError: the model has no emotion head, or there are no samples, or some are not finite.
+            InputError: the model has no emotion head, or the samples cannot be used, or lack a rate.
         """
         self._expect_emotion()
         source = as_source(samples, rate)
-        found = survey(source, mono=True)
-        if found.heard <= ONE_PASS:
-            return self._predict_alike([_whole(source, mono=True)[:, 0]])[0]
-        return self._predictions(*long_judgement(self.model, source, found, self._turns))[0]
+        whole = in_one_pass(source)
+        if whole is not None:
+            return self.predict_batch([whole])[0]
+        return self._predictions(*long_judgement(self.model, source, survey(source, mono=True), self._turns))[0]
+
+    def predict_many(self, utterances: Iterable[Audio], rate: int | None = None) -> list[Prediction]:
+        """Return the emotions of utterances, in order: what `predict` gives, but for rounding, sooner.
+
+        Args:
+            utterances: each as `predict` takes it; asked for a few at a time, as a generator may make them.
+            rate: of all that are samples in memory, in Hz.
+
+        Raises:
+            InputError: as `predict`; the message counts the utterances from 0.
+        """
+        self._expect_emotion()
+        return predict_many(self, utterances, rate)
 
     def hear(self, samples: np.ndarray) -> tuple[Prediction | None, np.ndarray | None]:
         """Return the emotion of one utterance at 16 kHz and its enhanced speech, from one pass where that is possible.
@@ -105,8 +124,8 @@ class Recognizer:
         config = self.model.config
         alone = not (config.emotion and config.enhances)
         if alone or len(samples) > ONE_PASS or not np.any(samples) or not np.isfinite(samples).all():
-            prediction = self.predict(samples) if config.emotion else None
-            return prediction, self.enhance(samples) if config.enhances else None
+            prediction = self.predict(samples, SAMPLE_RATE) if config.emotion else None
+            return prediction, self.enhance(samples, SAMPLE_RATE) if config.enhances else None
         waveform, lengths = as_batch(samples, self.device)
         with self._turn, torch.inference_mode():
             output = self.model(waveform, lengths)
@@ -116,7 +135,7 @@ class Recognizer:
         return self._predictions(output.category_logits, output.attributes)[0], enhanced
 
     def predict_windows(
-        self, samples: np.ndarray | AudioSource, rate: int = SAMPLE_RATE, *, window_s: float = 3.0, hop_s: float = 1.0
+        self, samples: Audio, rate: int | None = None, *, window_s: float = 3.0, hop_s: float = 1.0
     ) -> Iterator[TimedPrediction]:
         """Yield the emotion of every window of a recording, each heard by itself, in constant memory.
 
@@ -146,19 +165,19 @@ class Recognizer:
 
     def _timeline(self, cut: Iterator[tuple[int, np.ndarray]]) -> Iterator[TimedPrediction]:
         while batch := list(islice(cut, WINDOWS_AT_ONCE)):
-            predictions = self._predict_alike([samples for _, samples in batch])
+            predictions = self.predict_batch([samples for _, samples in batch])
             for (start, samples), prediction in zip(batch, predictions, strict=True):
                 yield TimedPrediction(start / SAMPLE_RATE, (start + len(samples)) / SAMPLE_RATE, prediction)
 
     def embed(
         self,
-        samples: np.ndarray | AudioSource,
-        rate: int = SAMPLE_RATE,
+        samples: Audio,
+        rate: int | None = None,
         *,
         layer: int | None = None,
         pool: bool = False,
         head: str = "emotion",
-    ) -> np.ndarray:
+    ) -> np.ndarray | torch.Tensor:
         """Return the model's features of one utterance: at 50 Hz, or their mean.
 
         Args:
@@ -170,7 +189,8 @@ class Recognizer:
             head: whose layer sum, `emotion` or `enhancement`; they are the same where the sum is shared.
 
         Returns:
-            float32, (T, D), frame t centred on second t / 50 (of an SSL encoder 12.5 ms later); or (D,).
+            float32, (T, D), frame t centred on second t / 50 (of an SSL encoder 12.5 ms later); or (D,). Of a tensor a
+            tensor of its type, on its device.
 
         Raises:
             InputError: the model has no such hidden state or head, or the samples are not usable.
@@ -188,12 +208,12 @@ class Recognizer:
         if not pool:
             frames = np.concatenate(list(parts))
             self._check_finite(frames)
-            return frames
+            return in_kind_of(samples, frames)
         total, count = 0.0, 0
         for part in parts:
             self._check_finite(part)
             total, count = total + part.sum(axis=0, dtype=np.float64), count + len(part)
-        return (total / count).astype(np.float32)
+        return in_kind_of(samples, (total / count).astype(np.float32))
 
     def expect_features(self, *, layer: int | None, head: str) -> None:
         """Raise InputError where the model has no such hidden state, or no layer sum for such a head."""
@@ -211,12 +231,12 @@ class Recognizer:
 
     def enhance(
         self,
-        samples: np.ndarray | AudioSource,
-        rate: int = SAMPLE_RATE,
+        samples: Audio,
+        rate: int | None = None,
         *,
         dry: float = 0.0,
         upper_band: UpperBand | str = UpperBand.DROP,
-    ) -> np.ndarray:
+    ) -> np.ndarray | torch.Tensor:
         """Return the enhanced speech, with the input's rate, shape and level.
 
         Each channel is enhanced by itself: resampled to 16 kHz, masked by the model, resampled back. The model hears
@@ -224,14 +244,16 @@ class Recognizer:
         over all of it would give, but for rounding.
 
         Args:
-            samples: shape (S,) or (S, channels), nominally in [-1, 1]; or a source.
-            rate: in Hz; a source states its own.
+            samples: an array or a tensor, floating point, shape (S,) or (S, channels), nominally in [-1, 1]; or the
+                name of an audio file; or a source.
+            rate: in Hz; a file and a source state their own.
             dry: share of the original in the result, from 0 (enhanced alone) to 1 (the original).
             upper_band: `drop` for nothing; `follow` for the original times the gain the mask gives 4 to 8 kHz, frame by
                 frame, at most 1.
 
         Returns:
-            Samples, float32, of the input's shape; (S, channels) of a source.
+            Samples, float32, of the input's shape; (S, channels) of a file or a source. Of a tensor a tensor of its
+            type, on its device.
 
         Raises:
             InputError: the model has no enhancement head, an option is out of range, or the samples are not usable.
@@ -239,8 +261,7 @@ class Recognizer:
         how = self._check_enhancing(dry, upper_band)
         source = as_source(samples, rate)
         blocks = list(self._enhanced(source, survey(source), dry=dry, upper_band=how))
-        shape = np.shape(samples) if isinstance(samples, np.ndarray | list) else (-1, source.channels)
-        return np.concatenate(blocks).reshape(shape)
+        return in_shape_of(samples, np.concatenate(blocks))
 
     def enhance_file(
         self, path: Path | str, target: Path | str, *, dry: float = 0.0, upper_band: UpperBand | str = UpperBand.DROP
@@ -268,13 +289,25 @@ class Recognizer:
                 write(block)
         return AudioInfo(frames=found.frames, rate=source.rate, channels=source.channels)
 
+    def stream(self, channels: int | None = None) -> EnhancementStream:
+        """Return a stream that enhances audio at 16 kHz block by block, 32 ms behind; see `EnhancementStream`.
+
+        Args:
+            channels: of blocks (n, channels); None for blocks (n,).
+
+        Raises:
+            InputError: the model's enhancement head is not causal, or it has none.
+        """
+        return EnhancementStream(self.model, channels, turn=self._turns)
+
     def _enhanced(
         self, source: AudioSource, found: Survey, *, dry: float, upper_band: UpperBand
     ) -> Iterator[np.ndarray]:
         if found.heard <= ONE_PASS:
             pieces = self._enhanced_in_one_pass(source, found)
         else:
-            pieces = long_enhanced(self.model, source, found, self._turns)
+            dual_path = isinstance(self.model.enhancement_head, DualPathHead)
+            pieces = (long_dual_path if dual_path else long_enhanced)(self.model, source, found, self._turns)
         for block in at_own_rate(pieces, source, found, dry=dry, upper_band=upper_band):
             self._check_finite(block)
             yield block
@@ -287,13 +320,14 @@ class Recognizer:
             with self._turn:
                 speech = self.model.estimate(waveform, lengths)
             enhanced[:, channel] = speech.waveform[0].float().cpu().numpy()
-            gains[:, channel] = gain_per_sample(speech.top_octave_gain[0], waveform)
+            gains[:, channel] = gain_per_sample(speech.top_octave_gain[0], waveform, speech.gain_hop)
         yield original, enhanced, gains
 
-    def _predict_alike(self, utterances: list[np.ndarray]) -> list[Prediction]:
-        """Return the emotions of utterances (S,) at 16 kHz, all equally long, as one batch."""
-        waveform = torch.tensor(np.stack(utterances), dtype=torch.float32, device=self.device)
-        lengths = torch.full((len(utterances),), waveform.shape[1], device=self.device)
+    def predict_batch(self, utterances: list[np.ndarray]) -> list[Prediction]:
+        """Return the emotions of utterances (S_i,) at 16 kHz, none too long for one pass, as one batch."""
+        rows = [torch.tensor(samples, dtype=torch.float32) for samples in utterances]
+        waveform = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(self.device)
+        lengths = torch.tensor([len(row) for row in rows], device=self.device)
         # One frame is all the enhancement head is shown: its work, the larger part, would be thrown away.
         crop = Crop(starts=torch.zeros_like(lengths), num_frames=1)
         with self._turn, torch.inference_mode():
@@ -340,11 +374,6 @@ class Recognizer:
         if upper_band not in list(UpperBand):
             raise InputError(f"upper band is '{upper_band}'; expected {' or '.join(UpperBand)}: choose one of these")
         return UpperBand(upper_band)
-
-
-def as_source(samples: np.ndarray | AudioSource, rate: int) -> AudioSource:
-    """Return samples as a source; a source as it is."""
-    return samples if hasattr(samples, "blocks") else ArraySource(samples, rate)
 
 
 def _whole(source: AudioSource, *, mono: bool = False) -> np.ndarray:

@@ -3,9 +3,8 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Protocol
 
-import pydantic
 import safetensors
 import torch
 from safetensors.torch import load_file, save_file
@@ -13,20 +12,28 @@ from torch import Tensor
 
 from sertool.core.errors import InputError, OutputError
 from sertool.core.models.config import SharedConfig
+from sertool.core.models.config_file import CONFIG_LIMIT_BYTES as CONFIG_LIMIT_BYTES
+from sertool.core.models.config_file import CONFIG_NAME as CONFIG_NAME
+from sertool.core.models.config_file import is_shared_model as is_shared_model
+from sertool.core.models.config_file import read_config as read_config
 from sertool.core.models.masked_linear import BITS, SCORES, pack_masks, packed_bytes, unpack_masks
 from sertool.core.writing import whole_file, write_text
 
-CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
-CONFIG_LIMIT_BYTES = 1_000_000
-FORMATS = {
-    "sertool-shared-1": "a shared model, as `sertool train` leaves it",
-    "sertool-cluster-1": "a cluster model, as `sertool cluster` leaves it",
-}
-"""What may stand in a configuration's `format`, in words."""
-
 TYPES = {"F32": torch.float32, "I64": torch.int64, "BOOL": torch.bool, "U8": torch.uint8}
 """Types of the tensors a model has, by their names in safetensors."""
+
+HALF_TYPES = {"F16": torch.float16, "BF16": torch.bfloat16}
+"""Types in which float32 weights may be stored; they are float32 again when they are loaded."""
+
+
+class Storable(Protocol):
+    """A model that can be stored: a `SharedModel`."""
+
+    config: SharedConfig
+
+    def own_state(self) -> dict[str, Tensor]:
+        """Return the tensors to store, by name."""
 
 
 def save_model(tensors: Mapping[str, Tensor], config: SharedConfig, folder: Path | str) -> None:
@@ -39,6 +46,28 @@ def save_model(tensors: Mapping[str, Tensor], config: SharedConfig, folder: Path
     packed = pack_masks(tensors, config.adapt.router.sparsity)
     save_tensors(folder / WEIGHTS_NAME, packed, metadata={"format": "pt"})
     write_text(folder / CONFIG_NAME, json.dumps(config.model_dump(mode="json"), indent=2) + "\n")
+
+
+def save_half(model: Storable, folder: Path | str) -> None:
+    """Write a model to a folder as `save_model` does, its weights in half the bytes: as float16.
+
+    Only what has two dimensions or more is rounded (ours): biases, scales, statistics and windows are a hundredth of
+    the bytes, and some of them have a range of their own.
+
+    Raises:
+        InputError: a weight is too large for float16, whose largest number is 65504.
+        OutputError: the files cannot be written.
+    """
+    tensors = {}
+    for name, tensor in model.own_state().items():
+        rounds = SCORES not in name and tensor.dtype == torch.float32 and tensor.dim() >= 2
+        tensors[name] = tensor.half() if rounds else tensor
+        if rounds and not torch.isfinite(tensors[name]).all():
+            raise InputError(
+                f"weight '{name[:80]}' reaches {tensor.abs().max().item():.3g}; expected at most 65504, the largest "
+                "float16: store this model in float32"
+            )
+    save_model(tensors, model.config, folder)
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
@@ -62,76 +91,15 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, 
         partial.chmod(mode)
 
 
-Config = TypeVar("Config", bound=pydantic.BaseModel)
-
-
-def read_config(folder: Path | str, kind: type[Config] = SharedConfig) -> Config:
-    """Return the configuration of the model in a folder.
-
-    Args:
-        folder: of the model.
-        kind: what describes such a model; a shared model unless something else is asked for.
-
-    Raises:
-        InputError: the folder or its `config.json` is missing, is not JSON, or does not describe such a model.
-    """
-    path = Path(folder) / CONFIG_NAME
-    if not path.is_file():
-        raise InputError(
-            f"{folder}: holds no {CONFIG_NAME}; expected a model folder: name a finished run or its model/ folder"
-        )
-    if path.stat().st_size > CONFIG_LIMIT_BYTES:
-        raise InputError(
-            f"{path}: is larger than a configuration can be; expected a small JSON file: check where it came from"
-        )
-    try:
-        tree = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once)
-        found, wanted = _format(tree), kind.model_fields["format"].default
-        if found in FORMATS and found != wanted:
-            raise InputError(f"{folder}: is {FORMATS[found]}; expected {FORMATS[wanted]}: name another run")
-        return kind.model_validate(tree)
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError(
-            f"{path}: is not a sertool model ({where or 'top level'}: {first['msg']}): train it anew"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is not JSON ({error}): restore the file from its source") from error
-
-
-def _format(tree: Any) -> str:
-    return str(tree.get("format", "")) if isinstance(tree, dict) else ""
-
-
-def is_shared_model(folder: Path | str) -> bool:
-    """Return whether a folder holds a model of this kind: its `config.json` says so, be the rest of it as it may."""
-    path = Path(folder) / CONFIG_NAME
-    if not path.is_file() or path.stat().st_size > CONFIG_LIMIT_BYTES:
-        return False
-    try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
-        return False
-    return _format(tree).startswith("sertool-")
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object, no key of which was written twice: of two sizes nobody could tell which was meant."""
-    tree = dict(pairs)
-    if len(tree) < len(pairs):
-        raise ValueError("a key stands there twice")
-    return tree
-
-
 def load_tensors(folder: Path | str, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors in the safetensors file of a folder, masks unpacked.
 
-    Names, shapes and types are compared in the file's header first, so that a wrong file costs no memory.
+    Names, shapes and types are compared in the file's header first, so that a wrong file costs no memory. What is
+    float32 may be stored in half the bytes (`HALF_TYPES`).
 
     Args:
         folder: with the file.
-        expected: what it must hold; the tensors may be on the meta device.
+        expected: what it must hold, in the types that are returned; the tensors may be on the meta device.
 
     Raises:
         InputError: the file is missing, cut off, or holds other tensors than expected, or some that are not numbers.
@@ -145,7 +113,7 @@ def load_tensors(folder: Path | str, expected: Mapping[str, Tensor]) -> dict[str
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-            found = {name: (TYPES.get(part.get_dtype()), list(part.get_shape())) for name, part in slices.items()}
+            found = {name: (_loaded_type(part.get_dtype()), list(part.get_shape())) for name, part in slices.items()}
         if found != wanted:
             odd = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
             raise InputError(
@@ -153,7 +121,7 @@ def load_tensors(folder: Path | str, expected: Mapping[str, Tensor]) -> dict[str
                 "copy both from one run"
             )
         # Copied: a mapped file is not aligned as torch's own memory is, and the last bits of products depend on that.
-        weights = {name: tensor.clone() for name, tensor in load_file(path).items()}
+        weights = {name: tensor.to(wanted[name][0], copy=True) for name, tensor in load_file(path).items()}
     except (safetensors.SafetensorError, OSError) as error:
         raise InputError(f"{path}: cannot be read as safetensors ({error}): copy the file again") from error
     spoilt = next((name for name, tensor in weights.items() if not torch.isfinite(tensor).all()), None)
@@ -162,6 +130,11 @@ def load_tensors(folder: Path | str, expected: Mapping[str, Tensor]) -> dict[str
             f"{path}: holds weights that are not numbers, first in '{spoilt}': train it anew with a lower learning rate"
         )
     return unpack_masks(weights, {name: tuple(tensor.shape) for name, tensor in expected.items()})
+
+
+def _loaded_type(stored: str) -> torch.dtype | None:
+    """Return the type a tensor has once it is loaded, by its type's name in safetensors; None for one no model has."""
+    return torch.float32 if stored in HALF_TYPES else TYPES.get(stored)
 
 
 def _stored(name: str, tensor: Tensor) -> tuple[str, tuple[torch.dtype, list[int]]]:

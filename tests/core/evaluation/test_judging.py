@@ -27,7 +27,7 @@ def test_a_row_holds_what_the_model_says_of_the_mixture(corpus, noise, run, prot
     clean = read_audio(corpus.parent / row["file"])
     mixture = Mixer(NoiseSet.read(noise), parse_snr(["5"]), 3).mix(clean, row["file"], snr_db=5.0)
     recognizer = load(run, "cpu")
-    prediction = recognizer.predict(mixture.noisy)
+    prediction = recognizer.predict(mixture.noisy, 16_000)
     assert row["predicted"] == prediction.label
     assert row["duration_s"] == len(clean) / RATE
     assert row["p_anger"] == pytest.approx(prediction.probabilities["anger"], abs=1e-6)

@@ -28,7 +28,7 @@ def samples():
 def test_a_model_alone_is_what_the_recogniser_says(run, samples):
     listener, recognizer = System(run).open(), load(run, "cpu")
     prediction, enhanced = listener.hear(samples, enhance=True)
-    assert prediction == recognizer.predict(samples)
+    assert prediction == recognizer.predict(samples, 16_000)
     assert np.array_equal(enhanced, recognizer.enhance(samples, RATE))
     assert listener.hear(samples, enhance=False) == (prediction, None)
 
@@ -37,7 +37,7 @@ def test_behind_an_enhancer_the_model_hears_what_that_gives_back(run, samples):
     listener = System(run, Half()).open()
     prediction, enhanced = listener.hear(samples, enhance=False)
     assert np.array_equal(enhanced, Half().enhance([samples])[0])
-    assert prediction == load(run, "cpu").predict(enhanced)
+    assert prediction == load(run, "cpu").predict(enhanced, 16_000)
     assert listener.enhances and listener.identity != System(run).open().identity
 
 

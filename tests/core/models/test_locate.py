@@ -1,4 +1,4 @@
-"""Where a trained model lies: the newest finished run, and clear words when there is none."""
+"""Where a trained model lies: the newest finished run, else the one that ships, and clear words when there is none."""
 
 import json
 import os
@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from sertool.core.errors import InputError
+from sertool.core.models import locate
 from sertool.core.models.config import CompactConfig, EmotionConfig, EnhancementConfig, SharedConfig
-from sertool.core.models.locate import find_run, model_folder
+from sertool.core.models.locate import find_model, find_run, model_folder
 
 
 def make_run(
@@ -60,10 +61,60 @@ def test_damaged_runs_are_passed_over(tmp_path):
         find_run(tmp_path)
 
 
-def test_without_a_run_the_ways_out_are_named(tmp_path):
+@pytest.fixture
+def shipped(tmp_path, monkeypatch) -> Path:
+    """Where the package's own model would lie: an empty folder."""
+    monkeypatch.setattr(locate, "SHIPPED", tmp_path / "package" / "shipped")
+    locate.SHIPPED.mkdir(parents=True)
+    return locate.SHIPPED
+
+
+def ship(folder: Path, **kind) -> None:
+    """Put the configuration of a model into the package's folder."""
+    make_run(folder.parent / "made", **kind)
+    (folder.parent / "made" / "model" / "config.json").rename(folder / "config.json")
+    (folder.parent / "made" / "run.json").unlink()
+
+
+@pytest.mark.parametrize("enhances", [False, True])
+def test_with_neither_run_nor_shipped_model_the_ways_out_are_named(tmp_path, shipped, enhances):
     with pytest.raises(InputError, match="no model ships with this version yet") as caught:
-        find_run(tmp_path)
+        find_model(tmp_path, enhances=enhances)
     assert all(way in str(caught.value) for way in ("--model", "sertool train", "sertool demo"))
+    with pytest.raises(InputError, match="no model ships with this version yet"):
+        model_folder("shipped")
+
+
+@pytest.mark.parametrize("enhances", [False, True])
+def test_the_shipped_model_is_used_where_there_is_no_run(tmp_path, shipped, enhances):
+    ship(shipped, enhances=True)
+    here = tmp_path / "here"
+    here.mkdir()
+    assert find_model(here, enhances=enhances) == shipped == model_folder("shipped")
+    with pytest.raises(InputError, match="no finished run"):
+        find_run(here, enhances=enhances)
+    run = make_run(here / "run", enhances=True)
+    assert find_model(here, enhances=enhances) == run
+    assert model_folder("shipped") == shipped
+
+
+def test_a_shipped_model_that_lacks_what_is_asked_for_is_no_answer(tmp_path, shipped):
+    ship(shipped, enhances=False)
+    assert find_model(tmp_path) == shipped
+    with pytest.raises(InputError, match="the model that ships does not enhance speech"):
+        find_model(tmp_path, enhances=True)
+
+
+def test_a_shipped_model_that_is_damaged_is_no_reason_to_say_there_is_none(tmp_path, shipped):
+    (shipped / "config.json").write_text("{")
+    with pytest.raises(InputError, match="is not JSON"):
+        find_model(tmp_path)
+
+
+def test_a_folder_called_shipped_is_named_by_its_path(tmp_path, shipped, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_run(tmp_path / "shipped")
+    assert model_folder("./shipped") == Path("shipped/model")
 
 
 def test_a_run_and_its_model_folder_name_the_same_model(tmp_path):

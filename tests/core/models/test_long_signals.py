@@ -60,9 +60,17 @@ def recording(seconds: float, rate: int = 16_000, channels: int | None = None) -
 @pytest.mark.parametrize(("seed", "memory"), [(0, 1.0), (1, 4.0), (2, 4.0)])
 def test_blocks_say_what_one_pass_says(monkeypatch, seed, memory):
     listener, samples = make(seed, memory=memory), recording(SECONDS)
-    streamed = listener.enhance(samples), listener.predict(samples), listener.embed(samples, layer=1)
+    streamed = (
+        listener.enhance(samples, 16_000),
+        listener.predict(samples, 16_000),
+        listener.embed(samples, 16_000, layer=1),
+    )
     monkeypatch.setattr(recognizer, "ONE_PASS", len(samples))
-    whole = listener.enhance(samples), listener.predict(samples), listener.embed(samples, layer=1)
+    whole = (
+        listener.enhance(samples, 16_000),
+        listener.predict(samples, 16_000),
+        listener.embed(samples, 16_000, layer=1),
+    )
     error = np.abs(streamed[0] - whole[0]).max() / np.abs(whole[0]).max()
     assert error < 1e-5  # -100 dB
     assert streamed[1].probabilities == pytest.approx(whole[1].probabilities, abs=1e-5)
@@ -74,9 +82,9 @@ def test_an_encoder_that_hears_everything_goes_through_the_same_blocks(monkeypat
     listener, samples = make(0), recording(SECONDS)
     monkeypatch.setattr(type(listener.model.encoder), "reach", None)
     assert long_signals.encoder_context(listener.model) == long_signals.CONTEXT
-    streamed = listener.enhance(samples)
+    streamed = listener.enhance(samples, 16_000)
     monkeypatch.setattr(recognizer, "ONE_PASS", len(samples))
-    np.testing.assert_allclose(streamed, listener.enhance(samples), atol=1e-5)
+    np.testing.assert_allclose(streamed, listener.enhance(samples, 16_000), atol=1e-5)
 
 
 def make_ssl(form: str, *, attends: bool) -> Recognizer:
@@ -103,9 +111,9 @@ def test_frames_of_ssl_encoders_lie_where_one_pass_has_them(monkeypatch, form):
     a fiftieth of their seconds, would show."""
     listener, samples = make_ssl(form, attends=False), recording(43)
     monkeypatch.setattr(recognizer, "ONE_PASS", 0)
-    streamed = listener.embed(samples), listener.predict(samples), listener.enhance(samples)
+    streamed = listener.embed(samples, 16_000), listener.predict(samples, 16_000), listener.enhance(samples, 16_000)
     monkeypatch.setattr(recognizer, "ONE_PASS", len(samples))
-    whole = listener.embed(samples), listener.predict(samples), listener.enhance(samples)
+    whole = listener.embed(samples, 16_000), listener.predict(samples, 16_000), listener.enhance(samples, 16_000)
     np.testing.assert_allclose(streamed[0], whole[0], atol=2e-5)
     assert streamed[1].probabilities == pytest.approx(whole[1].probabilities, abs=1e-5)
     np.testing.assert_allclose(streamed[2], whole[2], atol=1e-5)
@@ -116,7 +124,7 @@ def test_frames_of_ssl_encoders_lie_where_one_pass_has_them(monkeypatch, form):
 def test_ssl_encoders_hear_every_length(monkeypatch, form, more):
     listener, samples = make_ssl(form, attends=True), recording(41)[: 40 * 16_000 + more]
     monkeypatch.setattr(recognizer, "ONE_PASS", 0)
-    frames = listener.embed(samples)
+    frames = listener.embed(samples, 16_000)
     assert frames.shape == ((len(samples) - 400) // 320 + 1, 32) and np.isfinite(frames).all()
 
 
@@ -180,7 +188,7 @@ def test_a_full_temporary_folder_is_named(monkeypatch):
 
     monkeypatch.setattr(long_signals.tempfile, "TemporaryFile", lambda **_: Full())
     with pytest.raises(OutputError, match=r"No space left on device.*set TMPDIR"):
-        make(0).enhance(recording(SECONDS))
+        make(0).enhance(recording(SECONDS), 16_000)
 
 
 def test_the_caller_keeps_its_own_mode_between_blocks():

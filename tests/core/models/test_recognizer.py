@@ -63,7 +63,7 @@ def test_a_prediction_is_what_the_model_says(recognizer):
     with torch.no_grad():
         output = recognizer.model(torch.from_numpy(samples)[None], torch.tensor([8000]))
     expected = torch.softmax(output.category_logits[0], 0)
-    heard = recognizer.predict(samples)
+    heard = recognizer.predict(samples, 16_000)
     assert list(heard.probabilities) == list(EMOTION.categories)
     np.testing.assert_allclose(list(heard.probabilities.values()), expected, rtol=1e-5)
     assert heard.label == EMOTION.categories[int(expected.argmax())]
@@ -73,24 +73,24 @@ def test_a_prediction_is_what_the_model_says(recognizer):
 
 def test_dropout_is_off(recognizer):
     assert not any(module.training for module in recognizer.model.modules())
-    assert recognizer.predict(noise(4000)) == recognizer.predict(noise(4000))
+    assert recognizer.predict(noise(4000), 16_000) == recognizer.predict(noise(4000), 16_000)
 
 
 @pytest.mark.parametrize("length", [1, 2, 159, 400, 8001])
 def test_any_length_has_an_emotion_and_an_enhancement(recognizer, length):
-    assert np.isfinite(list(recognizer.predict(noise(length)).probabilities.values())).all()
+    assert np.isfinite(list(recognizer.predict(noise(length), 16_000).probabilities.values())).all()
     assert recognizer.enhance(noise(length), 16_000).shape == (length,)
 
 
 def test_another_rate_and_more_channels_are_brought_to_what_the_model_hears(recognizer):
     samples = noise(9600, 2)
-    heard = recognizer.predict(soxr.resample(samples.mean(axis=1), 48_000, 16_000, quality="HQ"))
+    heard = recognizer.predict(soxr.resample(samples.mean(axis=1), 48_000, 16_000, quality="HQ"), 16_000)
     assert recognizer.predict(samples, 48_000) == heard
 
 
 def test_a_model_for_attributes_alone_has_no_label():
     model = tiny(emotion=EmotionConfig(attributes=("arousal",), hidden=8))
-    heard = recognizer_of(model).predict(noise(4000))
+    heard = recognizer_of(model).predict(noise(4000), 16_000)
     assert (heard.label, heard.probabilities, list(heard.attributes)) == (None, {}, ["arousal"])
 
 
@@ -98,7 +98,7 @@ def test_models_without_a_head_say_so():
     with pytest.raises(InputError, match="not trained to enhance"):
         recognizer_of(tiny(emotion=EMOTION)).enhance(noise(100), 16_000)
     with pytest.raises(InputError, match="not trained for emotion"):
-        recognizer_of(tiny(enhancement=ENHANCEMENT)).predict(noise(100))
+        recognizer_of(tiny(enhancement=ENHANCEMENT)).predict(noise(100), 16_000)
 
 
 @settings(max_examples=25, deadline=None)
@@ -169,16 +169,16 @@ def test_samples_that_cannot_be_used(recognizer, samples):
     with pytest.raises(InputError, match="samples"):
         recognizer.enhance(samples, 16_000)
     with pytest.raises(InputError, match="samples"):
-        recognizer.predict(samples)
+        recognizer.predict(samples, 16_000)
 
 
 def test_threads_take_turns(recognizer):
     inputs = [noise(3000 + 500 * index) for index in range(6)]
-    expected = [recognizer.predict(samples) for samples in inputs]
+    expected = [recognizer.predict(samples, 16_000) for samples in inputs]
     heard = [None] * len(inputs)
 
     def work(index):
-        heard[index] = recognizer.predict(inputs[index])
+        heard[index] = recognizer.predict(inputs[index], 16_000)
 
     threads = [threading.Thread(target=work, args=(index,)) for index in range(len(inputs))]
     for thread in threads:
@@ -191,10 +191,10 @@ def test_threads_take_turns(recognizer):
 def test_what_fits_in_one_pass_is_what_the_model_says_bit_for_bit(recognizer):
     samples = noise(20_000)
     waveform, lengths = torch.from_numpy(samples)[None], torch.tensor([len(samples)])
-    np.testing.assert_array_equal(recognizer.enhance(samples), recognizer.model.enhance(waveform, lengths)[0])
+    np.testing.assert_array_equal(recognizer.enhance(samples, 16_000), recognizer.model.enhance(waveform, lengths)[0])
     with torch.inference_mode():
         features, _ = recognizer.model.features(waveform, lengths)
-    np.testing.assert_array_equal(recognizer.embed(samples), features[0])
+    np.testing.assert_array_equal(recognizer.embed(samples, 16_000), features[0])
 
 
 @pytest.mark.parametrize("rate", [22_050, 48_000])
@@ -249,7 +249,7 @@ def test_a_window_is_heard_as_if_cut_out(recognizer, seconds, window_s, hop_s):
     timeline = list(recognizer.predict_windows(samples, 44_100, window_s=window_s, hop_s=hop_s))
     cut_from = resample(samples.mean(axis=1), 44_100, 16_000)
     for window in timeline:
-        alone = recognizer.predict(cut_from[round(window.start_s * 16_000) : round(window.end_s * 16_000)])
+        alone = recognizer.predict(cut_from[round(window.start_s * 16_000) : round(window.end_s * 16_000)], 16_000)
         np.testing.assert_allclose(
             list(window.prediction.probabilities.values()), list(alone.probabilities.values()), atol=1e-5
         )
@@ -264,7 +264,7 @@ def test_a_window_is_heard_as_if_cut_out(recognizer, seconds, window_s, hop_s):
 @pytest.mark.parametrize(("window_s", "hop_s"), [(0, 1), (41, 1), (float("nan"), 1), (3, 0), (3, -1)])
 def test_windows_that_make_no_sense(recognizer, window_s, hop_s):
     with pytest.raises(InputError, match=r"expected 0\.01 s"):
-        recognizer.predict_windows(noise(1000), window_s=window_s, hop_s=hop_s)
+        recognizer.predict_windows(noise(1000), 16_000, window_s=window_s, hop_s=hop_s)
 
 
 @pytest.mark.parametrize("layer", [None, 0, 1, -1, -2])
@@ -275,10 +275,10 @@ def test_features_are_those_of_the_encoder(recognizer, layer):
     with torch.inference_mode():
         states = recognizer.model.encoder(heard, lengths).hidden_states
         expected = recognizer.model.layer_sums["shared"](states) if layer is None else states[layer]
-    features = recognizer.embed(samples, layer=layer)
+    features = recognizer.embed(samples, 16_000, layer=layer)
     assert features.dtype == np.float32 and features.shape == (26, 16)
     np.testing.assert_allclose(features, expected[0], rtol=1e-6)
-    mean = recognizer.embed(samples, layer=layer, pool=True)
+    mean = recognizer.embed(samples, 16_000, layer=layer, pool=True)
     np.testing.assert_allclose(mean, features.astype(np.float64).mean(axis=0), atol=1e-6)
 
 
@@ -286,13 +286,15 @@ def test_each_head_may_have_its_own_sum():
     model = tiny(emotion=EMOTION, enhancement=ENHANCEMENT, layer_sum="per-head")
     torch.nn.init.normal_(model.layer_sums["emotion"].weights)
     recognizer = recognizer_of(model)
-    by_emotion, by_enhancement = (recognizer.embed(noise(4000), head=head) for head in ("emotion", "enhancement"))
+    by_emotion, by_enhancement = (
+        recognizer.embed(noise(4000), 16_000, head=head) for head in ("emotion", "enhancement")
+    )
     assert not np.allclose(by_emotion, by_enhancement)
     with pytest.raises(InputError, match="no layer sum for enhancement; expected emotion"):
-        recognizer_of(tiny(emotion=EMOTION, layer_sum="per-head")).embed(noise(4000), head="enhancement")
+        recognizer_of(tiny(emotion=EMOTION, layer_sum="per-head")).embed(noise(4000), 16_000, head="enhancement")
 
 
 @pytest.mark.parametrize("layer", [2, -3])
 def test_a_layer_that_is_not_there(recognizer, layer):
     with pytest.raises(InputError, match=f"no hidden state {layer}; expected 0 to 1, or -1 to -2"):
-        recognizer.embed(noise(100), layer=layer)
+        recognizer.embed(noise(100), 16_000, layer=layer)
