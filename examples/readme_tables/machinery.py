@@ -82,7 +82,22 @@ def speed(results: Path) -> str:
     for part, how, batch in dict.fromkeys(key[:3] for key in cells):
         row = [f"{cells[part, how, batch, one]:.2f}" if (part, how, batch, one) in cells else "–" for one in durations]
         lines.append(f"| {part}, {how}, batch {batch} | {' | '.join(row)} |")
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, *_compact_encoder(read(results / "compact-encoder.json")), ""])
+
+
+def _compact_encoder(document: dict) -> list[str]:
+    """Return the table of the compact encoder beside the same with torch's convolutions."""
+    ratios = {(case["part"], case["pass"], case["dtype"]): case["ratio"] for case in document["cases"]}
+    columns = list(dict.fromkeys(key[1:] for key in ratios))
+    heads = [f"{how}, {dtype}" for how, dtype in columns]
+    lines = [
+        "",
+        f"| compact encoder, torch's convolutions / ours | {' | '.join(heads)} |",
+        f"|---|{'---|' * len(heads)}",
+    ]
+    for part in dict.fromkeys(key[0] for key in ratios):
+        lines.append(f"| {part} | {' | '.join(f'{ratios[part, *column]:.2f}' for column in columns)} |")
+    return lines
 
 
 def kmeans(results: Path) -> str:
