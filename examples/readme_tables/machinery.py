@@ -59,14 +59,16 @@ def robustness(results: Path) -> str:
 def speed(results: Path) -> str:
     """Return the tables of WavLM beside transformers', and of chunks beside recurrence over the whole utterance."""
     wavlm, chunks = (read(results / f"{name}.json") for name in ("wavlm-attention", "duration-cost"))
-    lines = ["| WavLM, float32, one CPU thread, batch 1 | processor time, transformers' / ours | memory of a step |"]
+    lines = ["| WavLM, one CPU thread, batch 1 | processor time, transformers' / ours | memory of a step |"]
     lines += ["|---|---|---|"]
     for case in wavlm["cases"]:
         ratio = f"{case['ratio_cpu_s']:.2f}" if "ratio_cpu_s" in case else "–"
         peak = case.get("peak_bytes", {})
         both = f"{peak['ours'] / 1e6:.0f} MB, transformers' {peak['transformers'] / 1e6:.0f} MB" if peak else "–"
         mode = {"step": "training step"}.get(case["mode"], case["mode"])
-        lines.append(f"| {case['size']}, {case['seconds']:g} s, {mode} | {ratio} | {both} |")
+        how = "" if case["dtype"] == "float32" else f", {case['dtype']}"
+        how += ", both compiled" if case["compiled"] else ""
+        lines.append(f"| {case['size']}, {case['seconds']:g} s, {mode}{how} | {ratio} | {both} |")
     lines += [
         "",
         "| kept by a layer of attention for the backward pass, 30 s | ours | transformers' |",
