@@ -75,7 +75,9 @@ def enhance(
     ] = False,
     seconds: Annotated[
         float | None,
-        typer.Option(metavar="N", min=0.1, show_default=False, help="With --microphone: end after so many seconds."),
+        typer.Option(
+            metavar="N", min=0.1, max=86_400.0, show_default=False, help="With --microphone: end after so many seconds."
+        ),
     ] = None,
 ) -> None:
     """Take the noise out of speech; rate, channels, length and level stay.
@@ -107,19 +109,38 @@ def enhance(
         listen(output, model=model, device=device, seconds=seconds, overwrite=overwrite)
         return
     with gather(inputs or [], list_file, skip_suffix=MARK) as sources:
-        if output == STDIN or (output is None and any(source.name == "stdin" for source in sources)):
+        if output == STDIN or (output is None and STDIN in (inputs or [])):
             _to_stdout(sources, model=model, device=device, how=(dry, upper_band), as_json=json)
             return
         if overwrite and skip_existing:
             raise InputError("--overwrite and --skip-existing exclude each other: leave one out")
+        sources = _without_outputs(sources, output)
         jobs = _plan(sources, output, how=(dry, upper_band), overwrite=overwrite or skip_existing)
         if skip_existing:
-            there = [job for job in jobs if job.target.exists()]
-            console.note(f"{len(there)} of {len(jobs)} outputs are there already")
-            jobs = [job for job in jobs if job not in there]
+            missing = [job for job in jobs if not job.target.exists()]
+            console.note(f"{len(jobs) - len(missing)} of {len(jobs)} outputs are there already")
+            jobs = missing
         if len(jobs) > 1:
             console.if_interrupted("what is written is whole; run it again with --skip-existing to go on")
         _work(jobs, model=model, device=device, workers=workers, as_json=json)
+
+
+def _without_outputs(sources: list[Input], output: str | None) -> list[Input]:
+    """Leave out earlier outputs: what lies in the folder of outputs where that is beneath a folder of inputs."""
+    if output is None:
+        return sources
+    place = Path(output).resolve()
+    around = {folder for folder in {source.folder for source in sources} if _is_beneath(place, folder)}
+    left = [
+        source for source in sources if source.folder not in around or not source.path.resolve().is_relative_to(place)
+    ]
+    if sources and not left:
+        raise InputError(f"{sources[0].folder}: holds no audio but the outputs in {output}; expected some: add inputs")
+    return left
+
+
+def _is_beneath(place: Path, folder: Path | None) -> bool:
+    return folder is not None and folder.resolve() in place.parents
 
 
 def _plan(sources: list[Input], output: str | None, *, how: tuple[float, UpperBand], overwrite: bool) -> list[Job]:

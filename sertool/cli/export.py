@@ -127,7 +127,9 @@ def _write_folder(recognizer: "Recognizer", folder: Path, *, as_json: bool) -> N
     from sertool.core.exporting.cards import folder_card, run_card
     from sertool.core.exporting.hf_folder import FILES, write_folder
 
-    if folder.resolve() == recognizer.folder.resolve():
+    own = recognizer.folder.resolve()
+    run = own.parent if own.name == "model" else own
+    if folder.resolve() in (own, run):  # what was exported there would replace the run's own card
         raise InputError(f"{folder}: is the model itself; expected another folder: choose another place with -o")
     config, card = recognizer.model.config, run_card(recognizer.folder)
     text = folder_card(config, name=_name(recognizer), model_id=recognizer.model_id, card=card)

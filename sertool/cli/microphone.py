@@ -60,7 +60,7 @@ def listen(output: str | None, *, model: str | None, device: str, seconds: float
     enhancing = load(model or find_model(enhances=True), device).stream()
     left = None if seconds is None else round(seconds * SAMPLE_RATE)
     console.if_interrupted(f"{output} holds what was heard" if output else "run the same command to listen again")
-    with _opened(sounddevice, SAMPLE_RATE) as audio, _kept(output, SAMPLE_RATE) as keep:
+    with _kept(output, SAMPLE_RATE) as keep, _opened(sounddevice, SAMPLE_RATE) as audio:
         ends = "Ctrl-C ends it" if seconds is None else f"for {seconds:g} s"
         console.note(f"listening, {LATENCY_MS:.0f} ms behind and what the sound card adds; headphones on; {ends}")
         lost = enhance_live(enhancing, audio, keep, samples=left)
@@ -142,17 +142,30 @@ def _opened(sounddevice: ModuleType, rate: int) -> Iterator[Duplex]:
 
 @contextlib.contextmanager
 def _kept(output: str | None, rate: int) -> Iterator[Callable[["np.ndarray"], None]]:
-    """Give what appends samples to a file, which holds them at the end, be it by Ctrl-C; or what forgets them."""
+    """Give what appends samples to a file, or what forgets them.
+
+    The file holds them at the end, be it by Ctrl-C or because the microphone is gone.
+    """
     if output is None:
         yield lambda samples: None
         return
     from sertool.core.audio.blocks import audio_writer
 
-    interrupt = None
+    ended, kept = None, 0
     with audio_writer(output, rate=rate, channels=1, frames=0) as write:
+
+        def keep(samples: "np.ndarray") -> None:
+            nonlocal kept
+            write(samples)
+            kept += len(samples)
+
         try:
-            yield write
-        except KeyboardInterrupt as pressed:
-            interrupt = pressed
-    if interrupt is not None:
-        raise interrupt
+            yield keep
+        except (KeyboardInterrupt, InputError) as error:
+            if isinstance(error, InputError) and not kept:
+                raise  # before anything was heard: there is nothing to keep
+            ended = error
+    if isinstance(ended, InputError):
+        console.note(f"{output} holds what was heard until then")
+    if ended is not None:
+        raise ended

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sertool.cli import console
-from sertool.cli.inputs import Input, gather
+from sertool.cli.inputs import STDIN, Input, gather
 from sertool.cli.options import Device, Inputs, ListFile, Model, Overwrite
 from sertool.cli.prediction_lines import Format, Record, header_lines, prediction_lines, print_table, record_of
 from sertool.cli.processes import AutoWorkers, workers_for
@@ -123,7 +123,7 @@ def predict(
             "-o",
             metavar="OUT",
             show_default="stdout",
-            help="A file (.jsonl, .csv, .txt), or a folder (end it with /) for a file an input.",
+            help="A file (.jsonl, .csv, .txt), a folder (end it with /) for a file an input, or - for stdout.",
         ),
     ] = None,
     model: Model = None,
@@ -141,6 +141,7 @@ def predict(
     probability; one label gives way to the next half way between the centres of their windows.
     """
     console.if_interrupted("run the same command again")
+    output = None if output == STDIN else output
     form = _format(Format.JSON if json else form, output)
     windows = _windows(window, hop, form)
     with gather(inputs or [], list_file) as sources:

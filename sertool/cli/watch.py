@@ -31,8 +31,8 @@ def watch(
         plan: says where an input's output goes.
         work: enhances, and returns what was done, `output` among it.
         is_own: whether a file's name is that of an output.
-        overwrite: replace outputs that exist. One that was written since the start is replaced anyway: its input came
-            again, and is another.
+        overwrite: replace outputs that exist. One that was written since the start is replaced anyway where its own
+            input came again, and never by another input. What has come is never replaced.
         as_json: print what was done as JSON; else the output's path.
 
     Raises:
@@ -43,20 +43,26 @@ def watch(
 
     console.if_interrupted(IF_INTERRUPTED)
     console.note(f"watching {folder}: audio that appears there is enhanced; Ctrl-C ends it")
-    written: set[Path] = set()
+    came: set[Path] = set()
+    made_of: dict[Path, Path] = {}  # the input of each output
     for path in arrivals(folder):
-        if is_own(path) or path.resolve() in written:
+        if is_own(path) or path.resolve() in made_of:
             continue
+        came.add(path.resolve())
         job = plan(Input(path=path, name=str(path), folder=folder))
         target = job.target.resolve()
         try:
-            if job.target.exists() and target not in written and not overwrite:
+            if target in came:
+                raise InputError(f"{path}: its output {job.target} is an input itself: name another folder with -o")
+            if made_of.get(target, path) != path:
+                raise InputError(f"{path}: its output {job.target} is that of {made_of[target]}: rename one of the two")
+            if job.target.exists() and target not in made_of and not overwrite:
                 raise InputError(f"{path}: its output {job.target} exists already: move that, or say --overwrite")
             record = work(job)
         except InputError as error:
             console.note(f"failed: {error}")
             continue
-        written.add(target)
+        made_of[target] = path
         console.json_line(record) if as_json else console.result(record["output"])
 
 

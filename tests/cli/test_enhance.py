@@ -1,5 +1,6 @@
 """`sertool enhance`: where outputs go, what is refused before a file is lost, pipes."""
 
+import contextlib
 import io
 import json
 import os
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from sertool.cli import enhance as command
+from sertool.cli.inputs import Input
 from sertool.core.models.inference import load
 
 
@@ -85,6 +88,18 @@ def test_a_folder_keeps_its_shape(sertool, run):
     assert all(Path(line).is_file() for line in result.stdout.splitlines())
 
 
+def test_outputs_beneath_the_folder_of_inputs_are_no_inputs(sertool, run, assert_one_line):
+    write(Path("in/a.wav"))
+    call = ("enhance", "in", "-o", "in/out", "--model", run)
+    assert sertool(*call).stdout == "in/out/a.wav\n"
+    write(Path("in/b.wav"))
+    assert sertool(*call, "--skip-existing").stdout == "in/out/b.wav\n"
+    assert sertool("enhance", "in/out", "-o", ".", "--model", run).stdout == "a.wav\nb.wav\n"
+    for name in "ab":
+        Path(f"in/{name}.wav").unlink()
+    assert_one_line(sertool(*call), "in: holds no audio but the outputs in in/out")
+
+
 def test_a_folder_of_one_goes_into_a_folder(sertool, run):
     write(Path("in/a.wav"))
     assert sertool("enhance", "in", "-o", "out", "--model", run).stdout == "out/a.wav\n"
@@ -125,6 +140,11 @@ def test_audio_on_stdin_may_go_to_a_file_and_a_file_to_stdout(sertool, run, nois
     np.testing.assert_array_equal(soundfile.read(io.BytesIO(streamed))[0], soundfile.read("a.wav")[0])
 
 
+def test_a_file_that_is_called_stdin_is_a_file(sertool, run, noisy):
+    noisy.rename("stdin")
+    assert sertool("enhance", "stdin", "--model", run).stdout == "stdin.enhanced.wav\n"
+
+
 def test_a_whole_pipe(run, noisy):
     command = (
         f"cat noisy.wav | {sys.executable} -m sertool enhance - --model {run} | "
@@ -155,6 +175,21 @@ def test_an_existing_output_is_never_overwritten_unasked(sertool, run, noisy, as
     assert output.read_bytes() == before
     assert sertool("enhance", "noisy.wav", "--model", run, "--overwrite").exit_code == 0
     assert output.read_bytes() != before
+
+
+def test_of_very_many_those_that_are_there_are_left_out_in_one_pass(sertool, run, monkeypatch):
+    sources = [Input(path=Path(f"in/{number}.wav"), name=f"{number}.wav") for number in range(300)]
+    monkeypatch.setattr(command, "gather", lambda *_, **__: contextlib.nullcontext(sources))
+    monkeypatch.setattr(command, "_work", lambda jobs, **_: left.extend(jobs))
+    compared, left = [], []
+    monkeypatch.setattr(command.Job, "__eq__", lambda a, b: compared.append(1) or a is b)
+    Path("out").mkdir()
+    for source in sources[::2]:
+        (Path("out") / source.path.name).touch()
+    result = sertool("enhance", "in", "-o", "out", "--skip-existing", "--model", run)
+    assert (result.exit_code, result.stderr) == (0, "150 of 300 outputs are there already\n")
+    assert [job.source for job in left] == sources[1::2]
+    assert len(compared) <= len(sources)
 
 
 def test_two_inputs_never_share_an_output(sertool, run, assert_one_line):

@@ -1,6 +1,7 @@
 """`sertool export`: what is written, what is said of it, and what is refused."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -61,6 +62,14 @@ def test_a_folder_for_transformers(sertool, run):
     assert "AutoModel.from_pretrained" in Path("folder/README.md").read_text()
     again = sertool("export", run, "--format", "hf", "-o", "folder", "--overwrite", "--json")
     assert json.loads(again.stdout)["bytes"]["model.safetensors"] == Path("folder/model.safetensors").stat().st_size
+
+
+@pytest.mark.parametrize("place", ["copy", "copy/model"])
+def test_a_run_s_own_card_is_never_replaced(sertool, run, assert_one_line, place):
+    shutil.copytree(run, "copy")
+    Path("copy/README.md").write_text("# Mine\n")
+    assert_one_line(sertool("export", "copy", "--format", "hf", "-o", place, "--overwrite"), "is the model itself")
+    assert Path("copy/README.md").read_text() == "# Mine\n"
 
 
 def test_without_a_name_it_has_the_run_s(sertool, run):

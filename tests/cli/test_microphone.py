@@ -122,6 +122,31 @@ def test_a_minute_at_the_microphone(sertool, run, sound, halving):
     assert (how["samplerate"], how["channels"], how["dtype"]) == (16_000, 1, "float32")
 
 
+class Unplugged(Card):
+    """A card that is gone where its signal ends."""
+
+    def read(self, frames: int) -> tuple[np.ndarray, bool]:
+        if self.place >= len(self.signal):
+            raise PortAudioError("Device unavailable")
+        return super().read(frames)
+
+
+def test_a_microphone_that_is_gone_leaves_what_was_heard(sertool, run, sound, halving):
+    card = Unplugged(noise(5120))
+    sound(card)
+    result = sertool("enhance", "--microphone", "-o", "heard.wav", "--model", run)
+    assert (result.exit_code, result.stdout) == (2, "")
+    _, kept, error = result.stderr.splitlines()
+    assert kept == "heard.wav holds what was heard until then" and "(Device unavailable)" in error
+    np.testing.assert_array_equal(soundfile.read("heard.wav", dtype="float32")[0], 0.5 * card.signal)
+
+
+def test_without_a_microphone_no_file_is_left(sertool, run, sound, halving, assert_one_line):
+    sound(PortAudioError("no default device"))
+    assert_one_line(sertool("enhance", "--microphone", "-o", "heard.wav", "--model", run), "(no default device)")
+    assert not Path("heard.wav").exists()
+
+
 @pytest.mark.parametrize("output", [(), ("-o", "heard.flac")])
 def test_ctrl_c_ends_it_and_the_file_is_whole(sertool, run, sound, halving, output):
     sound(Card(noise(5000), lost_at=(512,)))
@@ -174,6 +199,7 @@ def test_a_model_that_needs_what_comes_after_cannot_be_used_live(sertool, run, s
     [
         (["-o", "out"], "out: cannot keep what is heard; expected a file"),
         (["-o", "-"], "cannot keep"),
+        (["--seconds", "inf"], "--seconds"),
         (["-o", "there.wav"], "there.wav: exists already"),
         (["noisy.wav"], "noisy.wav beside --microphone"),
         (["--dry", "0.5"], "--dry, --upper-band and --json are for files"),

@@ -25,6 +25,13 @@ def test_json_says_all_that_the_model_says(sertool, run, noisy):
     }
 
 
+def test_a_dash_is_stdout(sertool, run, noisy):
+    for how in (("--json",), ()):
+        unsaid = sertool("predict", "noisy.wav", *how, "--model", run)
+        assert sertool("predict", "noisy.wav", *how, "-o", "-", "--model", run).stdout == unsaid.stdout != ""
+    assert [path.name for path in Path().iterdir()] == ["noisy.wav"]
+
+
 def test_a_table_for_people(sertool, run, noisy):
     long_name = Path("deep" * 30 + ".wav")
     long_name.write_bytes(noisy.read_bytes())

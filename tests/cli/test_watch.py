@@ -100,6 +100,20 @@ def test_outputs_of_others_stay_and_own_ones_follow_their_input(watch):
     assert watch(lambda: write("in/a.wav", 3), options=("--overwrite",)).stdout == "in/a.enhanced.wav\n"
 
 
+@pytest.mark.parametrize("options", [(), ("--overwrite",)])
+def test_two_inputs_never_share_an_output(watch, options):
+    result = watch(lambda: write("in/a.wav", 1), lambda: write("in/a.aiff", 2), options=options)
+    words = "in/a.aiff: its output in/a.enhanced.wav is that of in/a.wav: rename"
+    assert ended(result, words), result.stderr
+    assert result.stdout == "in/a.enhanced.wav\n" and soundfile.info("in/a.enhanced.wav").frames == 3001
+
+
+def test_what_came_is_never_replaced(watch):
+    result = watch(lambda: write("in/b/a.wav", 1), lambda: write("in/a.wav"), options=("-o", "in/b", "--overwrite"))
+    assert ended(result, "in/a.wav: its output in/b/a.wav is an input itself"), result.stderr
+    assert result.stdout == "in/b/b/a.wav\n" and soundfile.info("in/b/a.wav").frames == 3001
+
+
 def test_a_full_disk_ends_the_watch(watch, full_disk):
     with full_disk(8000):
         result = watch(lambda: write("in/a.wav", 1), lambda: write("in/b.wav"))

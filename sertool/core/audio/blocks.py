@@ -117,7 +117,10 @@ class FileSource:
         except _READING_ERRORS as error:
             raise unreadable(path, error) from error
         self._check_header()
-        missing_bytes = bytes_cut_off(path)
+        try:
+            missing_bytes = bytes_cut_off(path)
+        except OSError as error:  # gone, or taken away, since it was opened
+            raise AudioError(f"{path}: cannot be read ({error.strerror}): check the spelling and the rights") from error
         if missing_bytes:
             raise AudioError(
                 f"{path}: is cut off, {missing_bytes} bytes its header announces are missing: copy the whole file again"
@@ -139,7 +142,7 @@ class FileSource:
             )
 
     def _check_unpacked(self, frames: int) -> None:
-        size = os.path.getsize(self.path)
+        size, _ = self._state
         if frames * self.channels * 4 > max(UNPACKED_BYTES, UNPACKED_RATIO * size):
             raise AudioError(
                 f"{self.path}: unpacks to more than {UNPACKED_RATIO} times its {size} bytes; expected a recording, "
@@ -246,7 +249,7 @@ def audio_writer(
 
     with whole_file(path, durable=False) as partial:
         try:
-            file = _Unsynced(partial, "w", rate, channels, subtypes[suffix], format=kind)
+            file = _Unsynced(native_name(partial), "w", rate, channels, subtypes[suffix], format=kind)
         except soundfile.SoundFileError as error:
             raise _failure(error, partial, path) from error
         total = 0
@@ -271,7 +274,7 @@ def audio_writer(
 
 def _check_end(partial: Path, total: int) -> None:
     """Read the last sample back: libsndfile closes a FLAC file whose last block found no room without a word."""
-    with soundfile.SoundFile(partial) as file:
+    with soundfile.SoundFile(native_name(partial)) as file:
         file.seek(max(0, total - 1))
         if total and len(file.read(1)) != 1:
             raise soundfile.SoundFileRuntimeError("its end is missing")
@@ -299,8 +302,8 @@ def _undate(path: Path) -> None:
             file.seek(int.from_bytes(header[4:], "little"), os.SEEK_CUR)
 
 
-def existing_file(path: Path | str) -> str:
-    """Return the path of a file that is there, as a string.
+def existing_file(path: Path | str) -> str | bytes:
+    """Return the path of a file that is there, as libsndfile takes it.
 
     Raises:
         AudioError: it is a folder, nothing, empty, or a pipe or a device, which might never end.
@@ -319,7 +322,12 @@ def existing_file(path: Path | str) -> str:
         raise AudioError(f"{path}: is a pipe or a device; expected a file: save it first, or pipe it in as -")
     if state.st_size == 0:
         raise unreadable(path, "it is empty")
-    return str(path)
+    return native_name(path)
+
+
+def native_name(path: Path | str) -> str | bytes:
+    """Return a file's name as soundfile takes it: as its bytes, since it refuses text where some are no characters."""
+    return str(path) if os.name == "nt" else os.fsencode(path)
 
 
 def unreadable(path: Path | str, error: Exception | str) -> AudioError:

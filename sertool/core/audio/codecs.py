@@ -35,6 +35,7 @@ class Codec:
         rate: at which it codes, in Hz.
         compression: from 0 (the best quality) to 1 (the smallest file); None where there is no choice.
         constant: whether the bit rate is held constant.
+        upper_hz: above which nothing comes out, as measured with libsndfile 1.2; None for half its rate.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Codec:
     rate: int = SAMPLE_RATE
     compression: float | None = None
     constant: bool = False
+    upper_hz: int | None = None
 
     @property
     def offered(self) -> bool:
@@ -50,23 +52,29 @@ class Codec:
         return _works(self)
 
 
-def _mp3(rate_kbps: int) -> Codec:
+def _mp3(rate_kbps: int, upper_hz: int) -> Codec:
     # libsndfile lays compression evenly over LAME's 8 to 160 kb/s at 16 kHz.
     return Codec(
-        f"MP3 {rate_kbps} kb/s", "MP3", "MPEG_LAYER_III", compression=(160 - rate_kbps) / (160 - 8), constant=True
+        f"MP3 {rate_kbps} kb/s",
+        "MP3",
+        "MPEG_LAYER_III",
+        compression=(160 - rate_kbps) / (160 - 8),
+        constant=True,
+        upper_hz=upper_hz,
     )
 
 
-def _opus(rate_kbps: int) -> Codec:
+def _opus(rate_kbps: int, upper_hz: int | None = None) -> Codec:
     # libsndfile lays compression evenly over 6 to 256 kb/s a channel.
-    return Codec(f"Opus {rate_kbps} kb/s", "OGG", "OPUS", compression=(256 - rate_kbps) / (256 - 6))
+    compression = (256 - rate_kbps) / (256 - 6)
+    return Codec(f"Opus {rate_kbps} kb/s", "OGG", "OPUS", compression=compression, upper_hz=upper_hz)
 
 
 CODECS = (
-    *(_mp3(rate_kbps) for rate_kbps in (64, 32, 16)),
-    *(_opus(rate_kbps) for rate_kbps in (32, 16, 8)),
+    *(_mp3(rate_kbps, upper_hz) for rate_kbps, upper_hz in ((64, 7250), (32, 7250), (16, 5500))),
+    *(_opus(rate_kbps, upper_hz) for rate_kbps, upper_hz in ((32, None), (16, None), (8, 4000))),
     Codec("Vorbis quality 5", "OGG", "VORBIS", compression=0.5),
-    Codec("Vorbis quality 0", "OGG", "VORBIS", compression=1.0),
+    Codec("Vorbis quality 0", "OGG", "VORBIS", compression=1.0, upper_hz=7500),
     Codec("GSM 6.10", "WAV", "GSM610", TELEPHONE_RATE),
     Codec("mu-law", "WAV", "ULAW", TELEPHONE_RATE),
     Codec("A-law", "WAV", "ALAW", TELEPHONE_RATE),

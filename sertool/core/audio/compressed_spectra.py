@@ -18,7 +18,8 @@ STEP = 256
 """Samples between frames: 16 ms, 62.5 frames a second."""
 
 BINS = WINDOW // 2
-"""Bins 1 to 256, 31 Hz to 8 kHz; bin 0 is left out, so that a constant offset is neither heard nor kept."""
+"""Bins 1 to 256, 31 Hz to 8 kHz. The level of each window is taken off, so that bin 0 is empty and left out, and a
+constant offset neither heard nor kept."""
 
 POWER = 0.3
 """Magnitudes are raised to it (Braun & Tashev, ICASSP 2021), so that soft parts of speech count beside loud ones."""
@@ -55,8 +56,10 @@ def analyse(waveform: Tensor, lengths: Tensor, window: Tensor) -> Tensor:
 
 
 def analyse_frames(frames: Tensor, window: Tensor) -> Tensor:
-    """Return the spectra of windows of samples (…, WINDOW), complex, (…, BINS)."""
-    return torch.fft.rfft(frames * window)[..., 1:] / _UNIT**0.5
+    """Return the spectra of windows of samples (…, WINDOW), each less its own level, complex, (…, BINS)."""
+    # Without bin 0 alone an offset would stay in the bins beside it, 10 dB softer, and come out as a hum of 62.5 Hz.
+    level = (frames @ window / window.sum())[..., None]
+    return torch.fft.rfft((frames - level) * window)[..., 1:] / _UNIT**0.5
 
 
 def synthesise_frames(spectrum: Tensor, window: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Audio files: read as float32, resampled to the rate the models hear; written whole or not at all."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,9 +121,10 @@ def audio_digest(path: Path | str) -> str:
 
 
 def find_audio(folder: Path | str) -> list[Path]:
-    """Return the audio files beneath a folder, by suffix, sorted; hidden files are left out."""
-    return sorted(
-        path
-        for path in Path(folder).rglob("*")
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
+    """Return the audio files beneath a folder, by suffix, sorted; hidden files are left out.
+
+    A folder that is gone before it has been looked into holds none: others may be at work there.
+    """
+    # Path.rglob raises an error of a folder that vanishes meanwhile.
+    paths = (Path(place, name) for place, _, names in os.walk(folder) for name in names if not name.startswith("."))
+    return sorted(path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file())

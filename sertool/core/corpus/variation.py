@@ -93,6 +93,9 @@ def recorded(
         if codec.rate < SAMPLE_RATE:
             narrow = resample(resample(clean, SAMPLE_RATE, codec.rate), codec.rate, SAMPLE_RATE)[: len(clean)]
             clean = np.pad(narrow, (0, len(clean) - len(narrow))).astype(np.float32)
+        # What a codec cuts off no mask brings back: to ask for it would teach to make what is left there louder.
+        if codec.upper_hz is not None:
+            clean = _filtered(clean, low_pass(codec.upper_hz))
     return noisy, clean
 
 

@@ -14,7 +14,7 @@ def run_card(model_folder: Path | str) -> str | None:
     above = [folder.resolve().parent] if folder.resolve().name == "model" else []
     for place in (folder, *above):
         if (place / "README.md").is_file():
-            return (place / "README.md").read_text(encoding="utf-8")
+            return (place / "README.md").read_text(encoding="utf-8", errors="replace")  # it may be anybody's text
     return None
 
 

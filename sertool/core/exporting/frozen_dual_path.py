@@ -22,6 +22,8 @@ class FrozenDualPath(nn.Module):
         self.hear_features, self.blocks, self.norm = head.hear_features, head.blocks, head.norm
         self.split, self.widen, self.mask = (_Bands(layer) for layer in (head.split, head.widen, head.mask))
         analysis, synthesis = transform_kernels(head.window)
+        window = head.window.detach().double().cpu()
+        analysis = analysis - analysis.sum(1, keepdim=True) * window / window.sum()  # less its own level
         own = torch.cat([torch.arange(1, BINS + 1), torch.arange(1, BINS + 1) + BINS + 1])  # without bin 0
         unit = (WINDOW / 2) ** 0.5
         self.register_buffer("analysis", (analysis[own] / unit).float()[:, None])  # (2 · BINS, 1, WINDOW)

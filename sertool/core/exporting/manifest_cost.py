@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,7 @@ def manifest_cost(
         InputError: a clean file is not as long as the noisy one.
     """
     paths = manifest.paths()
-    cleans = manifest.paths("clean_file") if manifest.has("clean_file") else [None] * len(paths)
+    cleans = _clean_paths(manifest)
     said: tuple[list[str], list[str]] = ([], [])
     measured: tuple[list[dict], list[dict]] = ([], [])
     for path, clean_path in zip(paths, cleans, strict=True):
@@ -93,6 +94,14 @@ def manifest_cost(
     true = manifest.table["emotion"].fillna("").tolist() if manifest.has("emotion") else []
     both = [_scores(true, labels, scores, categories) for labels, scores in zip(said, measured, strict=True)]
     return ManifestCost(len(paths), same, *both)
+
+
+def _clean_paths(manifest: Manifest) -> list[Path | None]:
+    """Return where the clean file of each row lies; None where it names none, as a row of clean speech does."""
+    if not manifest.has("clean_file"):
+        return [None] * len(manifest)
+    named = manifest.table["clean_file"].notna()
+    return [manifest.path_of(row, "clean_file") if there else None for row, there in enumerate(named)]
 
 
 def _scores(true: list[str], said: list[str], measured: list[dict], categories: tuple[str, ...]) -> Scores:

@@ -53,17 +53,29 @@ def as_array(samples: Samples) -> np.ndarray:
     """Return samples in memory as an array, float32, shape (S,) or (S, channels); nothing is copied needlessly.
 
     Raises:
-        AudioError: they are integers, have another shape, or some are not finite numbers.
+        AudioError: as `as_floats`; or they have another shape.
+    """
+    array = as_floats(samples)
+    _check_shape(array.shape)
+    return array
+
+
+def as_floats(samples: Samples) -> np.ndarray:
+    """Return samples in memory as an array, float32, of whatever shape; nothing is copied needlessly.
+
+    Raises:
+        AudioError: they are no floating point, or some are not finite numbers or beyond all measure.
     """
     array = samples.detach().cpu() if isinstance(samples, Tensor) else _numpy(samples)
     floating = array.is_floating_point() if isinstance(array, Tensor) else array.dtype.kind == "f"
     if not floating:
         kind = str(array.dtype).removeprefix("torch.")
-        remedy = f"divide them by {2 ** (8 * array.itemsize - 1)}" if "int" in kind else "convert them to float32"
+        # Of other kinds a divisor would mislead: bytes have an offset, and a list of whole numbers is of 64 bits.
+        scale = {"int16": 2**15, "int32": 2**31}.get(kind)
+        remedy = f"divide them by {scale}" if scale else "convert them to float32"
         raise AudioError(f"samples are {kind}; expected floating point, nominally in [-1, 1]: {remedy}")
-    _check_shape(tuple(array.shape))
     array = array.float().numpy() if isinstance(array, Tensor) else array.astype(np.float32, copy=False)
-    loudest = np.abs(array).max()
+    loudest = np.abs(array).max(initial=0.0)
     if not np.isfinite(loudest):
         raise AudioError("some samples are not numbers (NaN or infinite); expected finite ones: mend them first")
     if loudest > LOUDEST:

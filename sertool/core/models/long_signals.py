@@ -135,7 +135,8 @@ def gain_per_sample(gain: Tensor, waveform: Tensor, hop: int = HOP) -> np.ndarra
 
 def as_batch(samples: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return samples (S,) as a batch of one: (1, S) and (1,)."""
-    waveform = torch.tensor(samples, dtype=torch.float32, device=device)[None]
+    # Copied in order: torch takes no array that runs backwards.
+    waveform = torch.from_numpy(np.array(samples, np.float32, order="C")).to(device)[None]
     return waveform, torch.tensor([len(samples)], device=device)
 
 

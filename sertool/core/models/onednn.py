@@ -27,7 +27,8 @@ class Linear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         """Map (…, in) to (…, out)."""
         # What is compiled, exported or in less precision is torch's own matter.
-        if x.device.type != "cpu" or torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
+        graph = torch.compiler.is_compiling() or torch.jit.is_tracing()  # ONNX files are made of a trace
+        if x.device.type != "cpu" or torch.is_autocast_enabled("cpu") or graph:
             return super().forward(x)
         return linear(x, self.weight, self.bias)
 

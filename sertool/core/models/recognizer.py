@@ -13,7 +13,7 @@ from sertool.core.audio.blocks import AudioSource, FileSource, audio_writer
 from sertool.core.audio.files import SAMPLE_RATE, AudioInfo
 from sertool.core.audio.streams import Survey, heard, survey, windows
 from sertool.core.errors import InputError
-from sertool.core.models.array_types import Audio, as_source, in_kind_of, in_shape_of
+from sertool.core.models.array_types import Audio, as_array, as_source, in_kind_of, in_shape_of
 from sertool.core.models.dual_path_head import DualPathHead
 from sertool.core.models.enhancing import Piece, at_own_rate
 from sertool.core.models.long_dual_path import long_dual_path
@@ -33,6 +33,9 @@ from sertool.core.models.upper_band import UpperBand
 
 WINDOWS_AT_ONCE = 16
 """Windows of a timeline the model hears as one batch."""
+
+LONGEST_HOP_S = 86_400.0
+"""Seconds from one window of a timeline to the next at most, a day: of an endless one no sample could be counted."""
 
 
 @dataclass(frozen=True)
@@ -121,9 +124,9 @@ class Recognizer:
         Raises:
             InputError: as `predict`.
         """
-        config = self.model.config
+        config, samples = self.model.config, as_array(samples)
         alone = not (config.emotion and config.enhances)
-        if alone or len(samples) > ONE_PASS or not np.any(samples) or not np.isfinite(samples).all():
+        if alone or len(samples) > ONE_PASS or not samples.any():
             prediction = self.predict(samples, SAMPLE_RATE) if config.emotion else None
             return prediction, self.enhance(samples, SAMPLE_RATE) if config.enhances else None
         waveform, lengths = as_batch(samples, self.device)
@@ -152,7 +155,7 @@ class Recognizer:
             InputError: as `predict`; or a length is no window.
         """
         self._expect_emotion()
-        for name, value, longest in (("window", window_s, ONE_PASS / SAMPLE_RATE), ("hop", hop_s, float("inf"))):
+        for name, value, longest in (("window", window_s, ONE_PASS / SAMPLE_RATE), ("hop", hop_s, LONGEST_HOP_S)):
             if not 0.01 <= value <= longest:
                 raise InputError(
                     f"{name} is {value:g} s; expected 0.01 s to {longest:g} s: choose another (without windows a file "

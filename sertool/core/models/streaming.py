@@ -18,6 +18,7 @@ from sertool.core.audio.compressed_spectra import (
 )
 from sertool.core.audio.files import SAMPLE_RATE
 from sertool.core.errors import InputError
+from sertool.core.models.array_types import as_floats
 from sertool.core.models.dual_path_head import QUIETEST, DualPathHead, top_octave_gain
 from sertool.core.models.shared import SharedModel
 
@@ -64,7 +65,11 @@ class EnhancementStream:
         self._begin()
 
     def push(self, samples: np.ndarray) -> np.ndarray:
-        """Take the next samples, (n,) or (n, channels), n at least 0; return those that are enhanced by now."""
+        """Take the next samples, (n,) or (n, channels), n at least 0; return those that are enhanced by now.
+
+        Raises:
+            InputError: they are no floating point, or not finite; the stream then is as it was before.
+        """
         return self.hear(samples)[0]
 
     def flush(self) -> np.ndarray:
@@ -76,15 +81,15 @@ class EnhancementStream:
 
     def hear(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Do as `push`, and return besides what the mask leaves of the top octave at every sample, 0 to 1."""
-        samples = np.asarray(samples, dtype=np.float32)
+        samples = as_floats(samples)
         expected = 1 if self.channels is None else 2
         if samples.ndim != expected or (self.channels is not None and samples.shape[1] != self.channels):
             shape = "(n,)" if self.channels is None else f"(n, {self.channels})"
             raise ValueError(f"a block has the shape {samples.shape}: this stream takes {shape}")
-        if not np.isfinite(samples).all():
-            raise InputError("a block holds samples that are not numbers; expected finite ones: check the source")
         self._taken += len(samples)
-        rows = torch.tensor(samples.reshape(len(samples), len(self._waiting)).T, device=self._waiting.device)  # (B, n)
+        # Copied: the caller may fill the same array again, and torch takes none that runs backwards.
+        rows = np.array(samples.reshape(len(samples), len(self._waiting)).T, order="C")  # (B, n)
+        rows = torch.from_numpy(rows).to(self._waiting.device)
         return self._advance(torch.cat([self._waiting, rows], dim=1))
 
     def finish(self) -> tuple[np.ndarray, np.ndarray]:

@@ -216,8 +216,9 @@ class Training:
 
     def _epoch(self, epoch: int) -> None:
         """Do what is left of an epoch, score the model, and store both."""
+        # By what is heard of them: else those that are cut to one length would lie beside others of their corpus.
         plan = self.pacing.plan(
-            self.inputs.train.durations_s,
+            np.minimum(self.inputs.train.durations_s, self.recipe.data.max_s),
             batch_size=self.recipe.optimisation.batch_size,
             seed=self.recipe.seed,
             epoch=epoch,

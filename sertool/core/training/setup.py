@@ -90,13 +90,15 @@ def standardise_pooling(model: SharedModel, dataset: UtteranceDataset, device: t
 def make_optimizer(model: SharedModel, stage: Stage, recipe: Recipe) -> torch.optim.Optimizer:
     """Return an AdamW for what a stage trains; the rest of the model is frozen."""
     settings = recipe.optimisation
+    # Biases of bands are matrices, one row a band, and told by their name.
+    biases = {id(parameter) for name, parameter in model.named_parameters() if "biases" in name.split(".")}
     groups = []
     for part, parameters in freeze_for(stage, model).items():
         rate = settings.learning_rate * stage.rate * (1.0 if part == "heads" else settings.encoder_rate)
         # Norms and biases are left out of weight decay, as is usual.
         for decay, chosen in (
-            (settings.weight_decay, [p for p in parameters if p.ndim > 1]),
-            (0.0, [p for p in parameters if p.ndim <= 1]),
+            (settings.weight_decay, [p for p in parameters if p.ndim > 1 and id(p) not in biases]),
+            (0.0, [p for p in parameters if p.ndim <= 1 or id(p) in biases]),
         ):
             groups.append({"params": chosen, "lr": rate, "base_rate": rate, "weight_decay": decay})
     return torch.optim.AdamW(groups)

@@ -32,13 +32,14 @@ def test_what_is_analysed_is_synthesised_but_for_its_offset(first, second):
     spectrum = analyse(waveform, lengths, window)
     assert spectrum.shape[1] == int(num_frames(lengths).max())
     again = synthesise(spectrum, lengths, window, waveform.shape[1])
-    # Bin 0 is left out: its part of every frame is missing, by hand what the window passes of the frame's mean.
+    # What is missing is the level of every frame, faded from one into the next by the squared window.
     padded = torch.nn.functional.pad(waveform, (STEP, 2 * STEP))
     for row, length in enumerate((first, second)):
         padded[row, STEP + length :] = 0
         expected = padded[row].clone()
         for start in range(0, padded.shape[1] - WINDOW + 1, STEP):
-            expected[start : start + WINDOW] -= (padded[row, start : start + WINDOW] @ window) / WINDOW * window
+            level = padded[row, start : start + WINDOW] @ window / window.sum()
+            expected[start : start + WINDOW] -= level * window.square()
         torch.testing.assert_close(again[row, :length], expected[STEP : STEP + length], atol=2e-6, rtol=0)
         assert not again[row, length:].any()
 
@@ -57,8 +58,15 @@ def test_frames_are_those_of_scipy():
     padded = np.pad(waveform[0].numpy(), (STEP, 6 * STEP - 1500))
     window = np.sqrt(scipy.signal.get_window("hann", WINDOW))
     transform = scipy.signal.ShortTimeFFT(window, STEP, 16_000, phase_shift=None)
-    wanted = transform.stft(padded, p0=1, p1=1 + frames.shape[1], k_offset=0)[1:]
-    np.testing.assert_allclose(frames[0].T.numpy(), wanted / 16, atol=1e-5)  # 16² is the sum of the squared window
+    wanted = transform.stft(padded, p0=1, p1=1 + frames.shape[1], k_offset=0)
+    wanted = wanted - np.fft.rfft(window)[:, None] * wanted[0] / window.sum()  # each frame less its own level
+    np.testing.assert_allclose(frames[0].T.numpy(), wanted[1:] / 16, atol=1e-5)  # 16² is the sum of the squared window
+
+
+def test_an_offset_is_not_heard():
+    lengths = torch.tensor([5000])
+    without, with_offset = (analyse(noise(1, 5000) + offset, lengths, root_hann()) for offset in (0.0, 10.0))
+    torch.testing.assert_close(with_offset[:, 1:-2], without[:, 1:-2], atol=1e-4, rtol=0)
 
 
 def test_white_noise_has_bins_of_its_variance():

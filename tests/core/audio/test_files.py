@@ -1,5 +1,6 @@
 """Audio files: what cannot be used is refused in one line; what is odd but right is read; none is half written."""
 
+import os
 import struct
 import wave
 from pathlib import Path
@@ -10,6 +11,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sertool.core.audio import blocks
 from sertool.core.audio.files import (
     audio_digest,
     audio_info,
@@ -65,6 +67,14 @@ def test_a_wav_cut_off_says_how_much_is_missing(tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(AudioError, match=r"cut off, 100 bytes .* copy the whole file again"):
         read_audio_native(path)
+
+
+def test_a_file_that_vanishes_while_it_is_opened_is_one_line(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.wav", noise(100))
+    look = blocks.bytes_cut_off
+    monkeypatch.setattr(blocks, "bytes_cut_off", lambda path: Path(path).unlink() or look(path))
+    with pytest.raises(AudioError, match=r"a.wav: cannot be read \(No such file"):
+        audio_info(path)
 
 
 def test_a_wav_cut_off_behind_other_chunks_is_refused(tmp_path):
@@ -171,8 +181,33 @@ def test_a_digest_is_of_the_audio_and_not_of_its_container(tmp_path):
     assert audio_digest(write(tmp_path / "c.wav", samples, subtype="PCM_16")) != audio_digest(wav)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="names are text there")
+@pytest.mark.parametrize("suffix", ["wav", "flac"])
+def test_a_name_may_hold_bytes_that_are_no_text(tmp_path, suffix):
+    path = tmp_path / os.fsdecode(b"caf\xe9 \xff." + suffix.encode())
+    write_audio(path, noise(900), 16_000)
+    np.testing.assert_allclose(read_audio(path), noise(900), atol=1e-6)
+    assert find_audio(tmp_path) == [path]
+
+
 def test_folders_are_searched_all_the_way_down_in_order(tmp_path):
     (tmp_path / "b" / "c").mkdir(parents=True)
     for name in ("b/c/z.FLAC", "a.wav", "b/.hidden.wav", "b/text.txt"):
         (tmp_path / name).touch()
     assert [path.relative_to(tmp_path).as_posix() for path in find_audio(tmp_path)] == ["a.wav", "b/c/z.FLAC"]
+
+
+def test_a_folder_that_vanishes_while_it_is_searched_holds_nothing(tmp_path, monkeypatch):
+    scandir = os.scandir
+
+    def late(place):
+        if Path(place).name == "b":
+            (tmp_path / "b" / "gone.wav").unlink()
+            (tmp_path / "b").rmdir()
+        return scandir(place)
+
+    for name in ("b/gone.wav", "c/there.wav"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    monkeypatch.setattr(os, "scandir", late)
+    assert find_audio(tmp_path) == [tmp_path / "c" / "there.wav"]

@@ -182,6 +182,9 @@ def test_cards(tiny, tmp_path):
     (tmp_path / "README.md").write_text(card)
     assert run_card(tmp_path / "model") == run_card(tmp_path) == card and run_card(tmp_path / "nowhere") is None
     assert licence_of(card) == "CC BY-NC-SA 4.0." and licence_of("no word") is licence_of(None) is None
+    (tmp_path / "latin-1").mkdir()
+    (tmp_path / "latin-1" / "README.md").write_bytes(b"# Caf\xe9\n")
+    assert run_card(tmp_path / "latin-1") == "# Caf\N{REPLACEMENT CHARACTER}\n"
     text = folder_card(tiny.model.config, name="tiny", model_id="0123456789ab", card=card)
     assert text.startswith("---\nlibrary_name: transformers\n") and "x: y" not in text
     assert text.count("# First") == 1 and "Speech of 20 actors." in text and "0123456789ab" in text

@@ -17,6 +17,7 @@ from sertool.core.errors import InputError, OutputError
 from sertool.core.exporting import onnx_file
 from sertool.core.exporting.frozen_model import FrozenModel
 from sertool.core.exporting.onnx_file import OnnxModel, write_onnx
+from sertool.core.models import onednn
 from sertool.core.models.config import (
     AdaptConfig,
     ChunkConfig,
@@ -125,6 +126,13 @@ def test_a_file_says_what_torch_says(kind):
     for samples in LENGTHS:
         assert_same(session, recognizer, samples)
     assert_same(session, recognizer, 6400, batch=3)
+
+
+def test_large_layers_which_onednn_computes_are_exported_too(monkeypatch):
+    monkeypatch.setattr(onednn, "SMALLEST_WEIGHT", 1)
+    recognizer = make(**KINDS["hubert"])
+    assert any(isinstance(module, onednn.Linear) for module in recognizer.model.modules())
+    assert_same(session_of(recognizer), recognizer, 6400)
 
 
 def test_a_causal_level_follows_beyond_its_memory():

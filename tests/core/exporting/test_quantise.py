@@ -4,8 +4,9 @@ import numpy as np
 import onnx
 import pytest
 
+from sertool.core.corpus.manifest import Manifest
 from sertool.core.exporting.agreement import check_signals
-from sertool.core.exporting.manifest_cost import Scores, _scores
+from sertool.core.exporting.manifest_cost import Scores, _clean_paths, _scores
 from sertool.core.exporting.onnx_file import OnnxModel
 from sertool.core.exporting.quantise import Cost, cost, quantised_name, write_quantised
 
@@ -52,6 +53,11 @@ def test_cost_is_what_its_words_say():
     assert (found.signals, found.same_label, found.largest_change) == (2, 0.5, pytest.approx(0.2))
     assert found.mean_change == pytest.approx(0.1) and found.largest_attribute_change == pytest.approx(0.2)
     assert found.si_sdr is None  # equal signals have none
+
+
+def test_rows_without_a_clean_file_have_none(tmp_path):
+    (tmp_path / "m.csv").write_text("file_name,clean_file\na.wav,b.wav\nc.wav,\n")
+    assert _clean_paths(Manifest.read(tmp_path / "m.csv")) == [(tmp_path / "b.wav").resolve(), None]
 
 
 def test_what_a_model_has_not_costs_nothing():

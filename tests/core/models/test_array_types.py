@@ -57,6 +57,8 @@ def test_shapes_that_are_taken(shape):
         (np.zeros((0, 2)), r"the shape \(0, 2\)"),
         (np.zeros(4, np.int16), "are int16; expected floating point.* divide them by 32768"),
         (np.zeros(4, np.int32), "are int32.* divide them by 2147483648"),
+        (np.zeros(4, np.uint8), "are uint8.* convert them to float32"),
+        (np.zeros(4, np.int64), "are int64.* convert them to float32"),
         (np.zeros(4, bool), "are bool.* convert them to float32"),
         (np.zeros(4, complex), "are complex128.* convert them"),
         (np.array([0.0, np.nan]), "not numbers"),

@@ -71,6 +71,16 @@ def test_a_prediction_is_what_the_model_says(recognizer):
     assert sum(heard.probabilities.values()) == pytest.approx(1)
 
 
+def test_both_at_once_are_what_each_alone_gives(recognizer):
+    samples = noise(8000)
+    for given_so in (samples, samples[::-1].copy()[::-1]):
+        prediction, enhanced = recognizer.hear(given_so)
+        assert prediction.attributes == pytest.approx(recognizer.predict(samples, 16_000).attributes, abs=1e-5)
+        np.testing.assert_allclose(enhanced, recognizer.enhance(samples, 16_000), atol=1e-6)
+    with pytest.raises(InputError, match="are int16"):
+        recognizer.hear(np.ones(8000, np.int16))
+
+
 def test_dropout_is_off(recognizer):
     assert not any(module.training for module in recognizer.model.modules())
     assert recognizer.predict(noise(4000), 16_000) == recognizer.predict(noise(4000), 16_000)
@@ -261,7 +271,9 @@ def test_a_window_is_heard_as_if_cut_out(recognizer, seconds, window_s, hop_s):
     assert starts[:-1] == pytest.approx([index * hop_s for index in range(len(starts) - 1)])
 
 
-@pytest.mark.parametrize(("window_s", "hop_s"), [(0, 1), (41, 1), (float("nan"), 1), (3, 0), (3, -1)])
+@pytest.mark.parametrize(
+    ("window_s", "hop_s"), [(0, 1), (41, 1), (float("nan"), 1), (3, 0), (3, -1), (3, float("inf"))]
+)
 def test_windows_that_make_no_sense(recognizer, window_s, hop_s):
     with pytest.raises(InputError, match=r"expected 0\.01 s"):
         recognizer.predict_windows(noise(1000), 16_000, window_s=window_s, hop_s=hop_s)

@@ -101,6 +101,37 @@ def test_much_at_once_is_cut_into_parts(monkeypatch):
     np.testing.assert_allclose(EnhancementStream(MODEL).push(samples), whole, atol=1e-5 * np.abs(whole).max())
 
 
+@pytest.mark.parametrize(
+    ("spoilt", "words"),
+    [
+        (np.zeros(300, np.int16), "are int16; expected floating point"),
+        (np.full(300, 1e25), r"reach 1e\+25"),
+        (np.array([0.0, np.nan]), "not numbers"),
+    ],
+)
+def test_a_block_that_cannot_be_used_leaves_the_stream_as_it_was(spoilt, words):
+    samples, stream = signal(3000, 1)[:, 0], EnhancementStream(MODEL)
+    first = stream.push(samples[:1000])
+    with pytest.raises(InputError, match=words):
+        stream.push(spoilt)
+    out = np.concatenate([first, stream.push(samples[1000:]), stream.flush()])
+    np.testing.assert_allclose(out, offline(samples[:, None])[:, 0], atol=1e-5 * np.abs(out).max())
+
+
+def test_blocks_may_be_of_any_kind_and_layout():
+    samples = signal(2000, 2)
+    stream = EnhancementStream(MODEL, 2)
+    wanted = stream.push(samples)
+    backwards = samples[::-1].copy()[::-1]
+    for same in (
+        backwards,
+        np.asfortranarray(samples),
+        samples.astype(np.float64),
+        torch.tensor(samples).requires_grad_(),
+    ):
+        np.testing.assert_array_equal(EnhancementStream(MODEL, 2).push(same), wanted)
+
+
 def test_the_latency_is_a_window():
     assert (LATENCY, LATENCY_MS) == (512, 32.0)
 

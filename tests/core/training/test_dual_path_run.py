@@ -5,12 +5,14 @@ import math
 import pytest
 import torch
 
+from sertool.core.corpus.batches import plan_epoch
 from sertool.core.errors import InputError
 from sertool.core.models.inference import load
+from sertool.core.training import pacing
 from sertool.core.training.inputs import read_inputs
 from sertool.core.training.loop import train_run
 from sertool.core.training.recipe import make_recipe
-from sertool.core.training.setup import build_model, make_augmentation
+from sertool.core.training.setup import build_model, make_augmentation, make_optimizer
 
 SIZES = {"channels": 8, "hidden": 8, "blocks": 1, "decoder": 8}
 
@@ -61,6 +63,17 @@ def test_it_trains_beside_emotion(corpus, tmp_path, features):
     assert {"f1_macro", "spectral_loss"} <= dev.keys() and math.isfinite(dev["spectral_loss"])
 
 
+def test_biases_do_not_decay(corpus):
+    recipe = recipe_for(corpus, dual_path={"features": "none"})
+    model = build_model(recipe, read_inputs(recipe))
+    groups = make_optimizer(model, recipe.stages()[0], recipe).param_groups
+    decaying = {id(parameter) for group in groups if group["weight_decay"] for parameter in group["params"]}
+    head = dict(model.enhancement_head.named_parameters())
+    assert {name for name, parameter in head.items() if id(parameter) in decaying} == {
+        name for name, parameter in head.items() if parameter.ndim > 1 and "bias" not in name
+    }
+
+
 def test_an_encoder_that_nobody_hears_is_not_trained(corpus):
     with pytest.raises(InputError, match=r"set encoder\.name to log-mel"):
         read_inputs(recipe_for(corpus, dual_path={"features": "none"}, encoder="compact"))
@@ -72,3 +85,15 @@ def test_the_recipes_variations_reach_the_utterances(corpus):
     assert (varied.level_db, varied.codec_share, varied.clip_share) == ((-20.0, 3.0), 0.5, 0.0)
     with pytest.raises(InputError, match="lower end"):
         recipe_for(corpus, level_db=[3, -20])
+
+
+def test_utterances_are_put_together_by_what_is_heard_of_them(corpus, tmp_path, monkeypatch):
+    told = []
+
+    def planned(durations_s, **settings):
+        told.extend(durations_s)
+        return plan_epoch(durations_s, **settings)
+
+    monkeypatch.setattr(pacing, "plan_epoch", planned)
+    train_run(recipe_for(corpus, dual_path={"features": "none"}, epochs=1, max_s=0.5), tmp_path / "run")
+    assert max(told) == 0.5 and min(told) < 0.5
