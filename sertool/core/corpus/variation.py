@@ -23,6 +23,9 @@ MOST_CLIPPED_DB = 12.0
 LOW_PASS_HZ = (2000, 7500)
 """Between these a low-pass filter cuts, at a multiple of 250 Hz, where speech is not on a telephone."""
 
+SPEED = (0.6, 1.6)
+"""Recorded noise is played at between so much and so much of its speed, even in the logarithm."""
+
 COLOUR_DB = 6.0
 """Standard deviation of the gains that colour noise, octave by octave."""
 
@@ -32,6 +35,7 @@ class Variation:
     """Shares of the utterances that are varied in each way, each drawn by itself; all off without a word.
 
     Attributes:
+        altered_share: of the noisy ones, whose noise is played slower or faster, half of the time backwards.
         coloured_share: of the noisy ones, whose noise goes through a random filter, ±6 dB an octave.
         synthetic_share: of the noisy ones, whose noise is synthetic, or half of the time has some added.
         level_db: gains are drawn from here, lowest and highest in dB; None for none.
@@ -40,6 +44,7 @@ class Variation:
         codec_share: of those that went through a codec, any this libsndfile has.
     """
 
+    altered_share: float = 0.0
     coloured_share: float = 0.0
     synthetic_share: float = 0.0
     level_db: tuple[float, float] | None = None
@@ -52,11 +57,15 @@ def with_other_noise(
     mixture: Mixture, variation: Variation, level: Level, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return noisy speech at the SNR of a mixture in noise that is varied, and its clean reference, float32, (S,)."""
-    colour_draw, synthetic_draw, kind_draw, ratio_draw = generator.uniform(size=4)
+    alter_draw, speed_draw, turn_draw, colour_draw, synthetic_draw, kind_draw, ratio_draw = generator.uniform(size=7)
+    alter = alter_draw < variation.altered_share
     colour, synthesise = colour_draw < variation.coloured_share, synthetic_draw < variation.synthetic_share
-    if not colour and not synthesise:
+    if not alter and not colour and not synthesise:
         return mixture.noisy, mixture.clean
     noise = mixture.noisy.astype(np.float64) - mixture.speech
+    if alter:
+        noise = at_speed(noise, SPEED[0] * (SPEED[1] / SPEED[0]) ** speed_draw)
+        noise = noise[::-1] if turn_draw < 0.5 else noise
     if colour:
         noise = coloured(noise, generator.normal(0.0, COLOUR_DB, len(EQ_HZ)))
     if synthesise:
@@ -71,6 +80,11 @@ def with_other_noise(
     peak = float(np.abs(mixture.clean).max(initial=0.0))
     noisy, _, gain_db = add_noise(mixture.speech, noise, snr_db=mixture.snr_db, level=level, peak=peak)
     return noisy, (mixture.clean * 10.0 ** (gain_db / 20.0)).astype(np.float32)
+
+
+def at_speed(noise: np.ndarray, speed: float) -> np.ndarray:
+    """Return noise (S,) at a multiple of its speed, its pitch with it, begun again where it ends too soon, (S,)."""
+    return np.resize(resample(noise, round(SAMPLE_RATE * speed), SAMPLE_RATE), len(noise)).astype(np.float64)
 
 
 def recorded(

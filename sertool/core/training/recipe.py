@@ -93,6 +93,8 @@ class Noise(_Section):
     """Fixed signal-to-noise ratios in dB, or one range `low:high`."""
     clean_share: Part = 0.1
     """Share of training utterances left without noise."""
+    altered_share: Part = 0.0
+    """Share of noisy training utterances whose noise is played at 0.6 to 1.6 times its speed, half of it backwards."""
     coloured_share: Part = 0.0
     """Share of noisy training utterances whose noise goes through a random filter, octaves by 6 dB up or down."""
     synthetic_share: Part = 0.0

@@ -123,6 +123,7 @@ def make_augmentation(recipe: Recipe) -> Augmentation:
     """Return how a recipe varies training utterances."""
     data, noise = recipe.data, recipe.noise
     variation = Variation(
+        altered_share=noise.altered_share,
         coloured_share=noise.coloured_share,
         synthetic_share=noise.synthetic_share,
         level_db=data.level_db,

@@ -9,10 +9,16 @@ from sertool.core.audio.codecs import offered_codecs
 from sertool.core.corpus.batches import Augmentation, Pick, UtteranceDataset, Utterances
 from sertool.core.corpus.mixing import Mixer, SnrChoice, measure_snr
 from sertool.core.corpus.noise import NoiseSet
-from sertool.core.corpus.variation import Variation, recorded
+from sertool.core.corpus.variation import Variation, at_speed, recorded
 
 ALL = Variation(
-    coloured_share=0.5, synthetic_share=0.5, level_db=(-20.0, 3.0), band_share=0.5, clip_share=0.5, codec_share=0.5
+    altered_share=0.5,
+    coloured_share=0.5,
+    synthetic_share=0.5,
+    level_db=(-20.0, 3.0),
+    band_share=0.5,
+    clip_share=0.5,
+    codec_share=0.5,
 )
 
 
@@ -40,9 +46,9 @@ def test_a_pass_is_the_same_whoever_reads_it_and_passes_differ(dataset):
     assert np.array_equal(passes[0], passes[1]) and not np.array_equal(passes[0], passes[2])
 
 
-@pytest.mark.parametrize("variation", [Variation(coloured_share=1.0), Variation(synthetic_share=1.0)])
-def test_other_noise_keeps_the_snr_and_the_speech(dataset, variation):
-    plain, noises = dataset(None)[Pick(0, 0)], []
+@pytest.mark.parametrize("share", ["altered_share", "coloured_share", "synthetic_share"])
+def test_other_noise_keeps_the_snr_and_the_speech(dataset, share):
+    variation, plain, noises = Variation(**{share: 1.0}), dataset(None)[Pick(0, 0)], []
     for epoch in range(6):
         example = dataset(variation)[Pick(0, epoch)]
         assert measure_snr(example.noisy, example.clean) == pytest.approx(5.0, abs=0.01)
@@ -50,6 +56,28 @@ def test_other_noise_keeps_the_snr_and_the_speech(dataset, variation):
         noises.append(example.noisy - example.clean)
     before = dataset(None)[Pick(0, 0)]
     assert not np.allclose(noises[0], before.noisy - before.clean, atol=1e-3)
+
+
+@pytest.mark.parametrize("speed", [0.6, 0.8, 1.0, 1.6])
+def test_speed_moves_pitch_and_what_is_short_begins_again(speed):
+    tone = np.sin(2 * np.pi * 500 * np.arange(16_000) / 16_000)
+    heard = at_speed(tone, speed)
+    assert heard.shape == tone.shape and heard.dtype == np.float64
+    assert np.argmax(np.abs(np.fft.rfft(heard * np.hanning(16_000)))) == pytest.approx(500 * speed, abs=2)
+    if speed > 1:
+        np.testing.assert_array_equal(heard[10_000:], heard[:6000])
+
+
+def test_half_of_the_noise_that_is_altered_runs_backwards(dataset, tmp_path):
+    # A saw tooth rises slowly and falls at once; backwards it is the other way round, at any speed.
+    teeth = 0.2 * (np.arange(32_000) % 200 / 200 - 0.5)
+    soundfile.write(tmp_path / "noise" / "hum" / "a.wav", teeth, 16_000, subtype="FLOAT")
+
+    def backwards(epoch: int) -> bool:
+        example = dataset(Variation(altered_share=1.0))[Pick(0, epoch)]
+        return np.mean(np.diff(example.noisy - example.clean) ** 3) > 0
+
+    assert 0.3 < np.mean([backwards(epoch) for epoch in range(60)]) < 0.7
 
 
 def test_the_share_of_synthetic_noise_that_goes_with_a_recording_is_half(dataset):
