@@ -4,7 +4,6 @@ import contextlib
 import shutil
 import sys
 import tempfile
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +13,7 @@ import typer
 from sertool.cli import console
 from sertool.cli.inputs import STDIN, Input, gather
 from sertool.cli.options import Device, Inputs, ListFile, Model, Overwrite
+from sertool.cli.outputs import refuse_losses
 from sertool.cli.processes import AutoWorkers, workers_for
 from sertool.core.errors import InputError, OutputError
 from sertool.core.models.upper_band import UpperBand
@@ -151,7 +151,13 @@ def _plan(sources: list[Input], output: str | None, *, how: tuple[float, UpperBa
         raise InputError(f"{output}: is a file; expected a folder for the outputs of several inputs: name one with -o")
     one_file = output is not None and not into_folder
     jobs = [Job(source, Path(output) if one_file else _target_of(source, output), *how) for source in sources]
-    _refuse_losses(jobs, overwrite=overwrite)
+    for job in jobs:
+        if job.target.suffix.lower() not in (".wav", ".flac"):
+            raise InputError(
+                f"{job.target}: cannot tell the format; expected a name in .wav or .flac, or a folder (end it with /)"
+            )
+    ways_out = "--overwrite or --skip-existing"
+    refuse_losses([job.target for job in jobs], overwrite=overwrite, inputs=sources, ways_out=ways_out)
     return jobs
 
 
@@ -161,28 +167,6 @@ def _target_of(source: Input, folder: str | None) -> Path:
     if folder is None:
         return source.path.with_name(source.path.stem + MARK + suffix)
     return (Path(folder) / source.below).with_suffix(suffix)
-
-
-def _refuse_losses(jobs: list[Job], *, overwrite: bool) -> None:
-    counts = Counter(job.target.resolve() for job in jobs)
-    sources = {job.source.path.resolve() for job in jobs}
-    for job in jobs:
-        target = job.target
-        if target.suffix.lower() not in (".wav", ".flac"):
-            raise InputError(
-                f"{target}: cannot tell the format; expected a name in .wav or .flac, or a folder (end it with /)"
-            )
-        if counts[target.resolve()] > 1:
-            names = [other.source.name for other in jobs if other.target.resolve() == target.resolve()]
-            raise InputError(f"{names[0]} and {names[1]} would both be written to {target}: enhance them in two calls")
-        if target.resolve() in sources:
-            raise InputError(
-                f"{target}: is an input itself; expected another place for its output: choose another with -o"
-            )
-        if target.exists() and not overwrite:
-            raise InputError(
-                f"{target}: exists already: choose another place with -o, or say --overwrite or --skip-existing"
-            )
 
 
 def _expect_live(watch: Path | None, microphone: bool, seconds: float | None, inputs: list[str]) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from sertool.cli import console
 from sertool.cli.options import Overwrite
+from sertool.cli.outputs import refuse_losses
 from sertool.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -111,11 +112,11 @@ def _refuse_losses(target: Path | None, *, quantise: bool, overwrite: bool) -> N
     """Refuse what would lose a file before anything is computed."""
     from sertool.core.exporting.quantise import quantised_name
 
-    if target is None or overwrite:
+    if target is None:
         return
-    for path in [target, quantised_name(target)] if quantise else [target]:
-        if path.is_file() or (path.is_dir() and any(path.iterdir())):
-            raise InputError(f"{path}: exists already: choose another place with -o, or say --overwrite")
+    paths = [target, quantised_name(target)] if quantise else [target]
+    paths = [path for path in paths if not path.is_dir() or any(path.iterdir())]  # an empty folder is as good as none
+    refuse_losses(paths, overwrite=overwrite)
 
 
 def _name(recognizer: "Recognizer") -> str:

@@ -1,6 +1,5 @@
 """`sertool extract`: what the model knows of each frame or utterance, as a table or arrays."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import typer
 from sertool.cli import console
 from sertool.cli.inputs import Input, gather
 from sertool.cli.options import Device, ListFile, Model, Overwrite, Workers
+from sertool.cli.outputs import refuse_losses
 from sertool.core.errors import AudioError, InputError, OutputError
 
 if TYPE_CHECKING:
@@ -178,15 +178,7 @@ class _Target:
         """Refuse what would lose a file before anything is read."""
         files = [self._of(source) for source, _ in rows] if not self.is_one_file else [self.path]
         files += [self.path.with_suffix(".csv")] if self.kind == ".npy" else []
-        sources = {source.path.resolve() for source, _ in rows}
-        counts = Counter(files)
-        for file in files:
-            if counts[file] > 1:
-                raise InputError(f"{file}: two inputs would be written there: extract them in two calls")
-            if file.resolve() in sources:
-                raise InputError(f"{file}: is an input itself; expected another place: choose another with -o")
-            if file.exists() and not overwrite:
-                raise InputError(f"{file}: exists already: move it, choose another place with -o, or say --overwrite")
+        refuse_losses(files, overwrite=overwrite, inputs=[source for source, _ in rows])
 
     @contextmanager
     def open(self, rows: list[Utterance]) -> Iterator[Add]:

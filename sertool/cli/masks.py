@@ -9,6 +9,7 @@ import typer
 
 from sertool.cli import console
 from sertool.cli.options import Overwrite
+from sertool.cli.outputs import refuse_losses
 from sertool.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -84,8 +85,7 @@ def _check(runs: list[Path], output: Path | None, *, overwrite: bool) -> None:
         raise InputError(
             f"{output}: cannot tell the format; expected a name in {', '.join((*PICTURES, *TABLES))}: choose one"
         )
-    if output.exists() and not overwrite:
-        raise InputError(f"{output}: exists already: move it, choose another place with -o, or say --overwrite")
+    refuse_losses([output], overwrite=overwrite)
 
 
 def _write(output: Path, compared: list[tuple[tuple[str, str], list["Overlap"]]], records: list[dict]) -> None:

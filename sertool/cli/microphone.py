@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from sertool.cli import console
 from sertool.cli.inputs import STDIN
+from sertool.cli.outputs import refuse_losses
 from sertool.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -122,8 +123,7 @@ def expect_file(output: str | None, *, overwrite: bool) -> None:
         return
     if output == STDIN or Path(output).suffix.lower() not in (".wav", ".flac"):
         raise InputError(f"{output}: cannot keep what is heard; expected a file in .wav or .flac: name one with -o")
-    if Path(output).exists() and not overwrite:
-        raise InputError(f"{output}: exists already: choose another place with -o, or say --overwrite")
+    refuse_losses([Path(output)], overwrite=overwrite)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -14,6 +13,7 @@ import typer
 from sertool.cli import console
 from sertool.cli.inputs import STDIN, Input, gather
 from sertool.cli.options import Device, Inputs, ListFile, Model, Overwrite
+from sertool.cli.outputs import refuse_losses
 from sertool.cli.prediction_lines import Format, Record, header_lines, prediction_lines, print_table, record_of
 from sertool.cli.processes import AutoWorkers, workers_for
 from sertool.core.errors import AudioError, InputError
@@ -230,14 +230,7 @@ def _targets(sources: list[Input], output: str | None, form: Format, *, overwrit
         raise InputError(f"{output}: {len(sources)} inputs and one label track; expected a folder: end it with /")
     else:
         targets = [Path(output)]
-    counts, read = Counter(targets), {source.path.resolve() for source in sources}
-    for target in targets:
-        if target.resolve() in read:
-            raise InputError(f"{target}: is an input itself; expected another place: choose another with -o")
-        if counts[target] > 1:
-            raise InputError(f"{target}: two inputs would be written there: predict them in two calls")
-        if target.exists() and not overwrite:
-            raise InputError(f"{target}: exists already: move it, choose another place with -o, or say --overwrite")
+    refuse_losses(targets, overwrite=overwrite, inputs=sources)
     return targets
 
 
