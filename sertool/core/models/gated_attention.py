@@ -3,7 +3,8 @@
 Ours: the backward pass computes the attention weights again (Dao et al., FlashAttention, 2022), so that nothing of size
 frames x frames is kept for it. On a GPU the kernels of `scaled_dot_product_attention` do the work, and the bias, which
 depends only on how far a key is from its query, is expanded twice. On a CPU those kernels keep all weights where a bias
-has a gradient; there the work is done in blocks that fit into a core's cache.
+has a gradient; there the work is done in blocks that fit into a core's cache. Logits and softmax are float32 or wider
+there; what is multiplied by weights, or by their gradients, keeps its own type, in which a processor may be faster.
 """
 
 from collections.abc import Iterator
@@ -171,6 +172,11 @@ def _logits(query: Tensor, key: Tensor, gate: Tensor, bias: Tensor, mask: Tensor
     return logits.baddbmm_(query, key.mT, alpha=query.shape[-1] ** -0.5)
 
 
+def _add_product(total: Tensor, a: Tensor, b: Tensor, scale: float = 1.0) -> None:
+    """Add scale · a · b to a total that may be wider than they are."""
+    total.baddbmm_(a, b, alpha=scale) if total.dtype == a.dtype else total.add_(a @ b, alpha=scale)
+
+
 def _turned(tensors: tuple[Tensor, ...], dtype: torch.dtype) -> list[Tensor]:
     """Return tensors of the queries (B, T, H, …) as (B, H, T, …), last query first."""
     return [tensor.to(dtype).flip(1).transpose(1, 2) for tensor in tensors]
@@ -201,7 +207,7 @@ def _blockwise(query, key, value, gate, bias, padded, seed, dropout) -> tuple[Te
     dtype = _wide(query.dtype)
     mask, bias = _logit_mask(padded, query, dtype), _by_distance(bias)
     queries, gates = _turned((query, gate), dtype)
-    keys, values = (tensor.to(dtype).transpose(1, 2) for tensor in (key, value))
+    keys, values = key.to(dtype).transpose(1, 2), value.transpose(1, 2)
     context, log_sum = torch.empty_like(queries), torch.empty_like(gates, memory_format=torch.contiguous_format)
     drop = _Dropout(seed, dropout, query.device) if dropout else None
     for heads, rows in _blocks(*gates.shape[1:]):
@@ -214,7 +220,7 @@ def _blockwise(query, key, value, gate, bias, padded, seed, dropout) -> tuple[Te
             if drop:
                 weights.mul_(drop.keep(weights))
                 total /= drop.scale
-            context[b, heads, rows] = (weights @ values[b, heads]).div_(total)
+            context[b, heads, rows] = weights.to(values.dtype) @ values[b, heads] / total
     return context.transpose(1, 2).flip(1).to(query.dtype), log_sum
 
 
@@ -224,28 +230,30 @@ def _blockwise_backward(grad, query, key, value, gate, bias, padded, seed, conte
     grads, queries, gates = _turned((grad, query, gate), dtype)
     # Softmax's own gradient: the mean of the weights' gradients under the weights (Dao et al., FlashAttention, B.2).
     means = (grads * _turned((context,), dtype)[0]).sum(-1, keepdim=True)
-    keys, values = (tensor.to(dtype).transpose(1, 2) for tensor in (key, value))
+    keys, values = key.to(dtype).transpose(1, 2), value.transpose(1, 2)
     grad_queries, grad_gates, grad_bias = torch.empty_like(queries), torch.empty_like(gates), torch.zeros_like(bias)
     grad_keys, grad_values = (torch.zeros(keys.shape, dtype=dtype, device=key.device) for _ in range(2))
     drop = _Dropout(seed, dropout, query.device) if dropout else None
     if drop:
         grads = grads * drop.scale
+    grads, narrow_queries, narrow_keys = (tensor.to(query.dtype) for tensor in (grads, queries, keys))
     for heads, rows in _blocks(*gates.shape[1:]):
         grad_block = torch.zeros_like(biases[heads, rows], memory_format=torch.contiguous_format)
         for b in range(len(queries)):
             q, k, v, g = queries[b, heads, rows], keys[b, heads], values[b, heads], gates[b, heads, rows, None]
             weights = _logits(q, k, g, biases[heads, rows], mask[b])
             weights.sub_(log_sum[b, heads, rows, None]).exp_()
-            grad_logits = grads[b, heads, rows] @ v.mT
+            grad_logits = (grads[b, heads, rows] @ v.mT).to(dtype)
             dropped = weights
             if drop:
                 kept = drop.keep(weights)
                 dropped = weights * kept
                 grad_logits.mul_(kept)
-            grad_values[b, heads].baddbmm_(dropped.mT, grads[b, heads, rows])
+            _add_product(grad_values[b, heads], dropped.to(query.dtype).mT, grads[b, heads, rows])
             grad_logits.sub_(means[b, heads, rows]).mul_(weights)
-            grad_keys[b, heads].baddbmm_(grad_logits.mT, q, alpha=scale)
-            grad_queries[b, heads, rows] = (grad_logits @ k).mul_(scale)
+            narrow = grad_logits.to(query.dtype)
+            _add_product(grad_keys[b, heads], narrow.mT, narrow_queries[b, heads, rows], scale)
+            grad_queries[b, heads, rows] = (narrow @ narrow_keys[b, heads]).mul_(scale)
             grad_block.addcmul_(grad_logits, g)
             grad_gates[b, heads, rows] = grad_logits.mul_(biases[heads, rows]).sum(-1)
         distances = slice(rows.start, rows.stop + len(mask[0, 0]) - 1)
