@@ -4,13 +4,13 @@ from pathlib import Path
 
 from readme_tables.machinery import kmeans, referee_speed, robustness, speed, votes
 from readme_tables.models import adaptation, clusters, curricula, pretext, scores
-from readme_tables.noise import fixed_mixtures, noise_robustness
+from readme_tables.noise import fixed_mixtures, joint_training_search, noise_robustness
 from readme_tables.trust import abstention, false_alarms
 
 HERE = Path(__file__).resolve().parent
 
 SECTIONS = {
-    **{"noise robustness": noise_robustness, "false alarms": false_alarms},
+    **{"noise robustness": noise_robustness, "joint search": joint_training_search, "false alarms": false_alarms},
     **{"fixed mixtures": fixed_mixtures, "abstention": abstention, "referee": referee_speed},
     **{"results": scores, "adaptation": adaptation, "clusters": clusters, "curricula": curricula},
     **{"pretext": pretext, "speed": speed, "k-means": kmeans, "votes": votes, "robustness": robustness},

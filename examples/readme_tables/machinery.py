@@ -61,13 +61,15 @@ def speed(results: Path) -> str:
     wavlm, chunks = (read(results / f"{name}.json") for name in ("wavlm-attention", "duration-cost"))
     lines = ["| WavLM, one CPU thread, batch 1 | processor time, transformers' / ours | memory of a step |"]
     lines += ["|---|---|---|"]
-    for case in wavlm["cases"]:
+    kinds = ("compiled", "checkpointing", "dtype", "size", "seconds", "mode")
+    for case in sorted(wavlm["cases"], key=lambda case: (case["dtype"] != "float32", [case[name] for name in kinds])):
         ratio = f"{case['ratio_cpu_s']:.2f}" if "ratio_cpu_s" in case else "–"
         peak = case.get("peak_bytes", {})
         both = f"{peak['ours'] / 1e6:.0f} MB, transformers' {peak['transformers'] / 1e6:.0f} MB" if peak else "–"
         mode = {"step": "training step"}.get(case["mode"], case["mode"])
         how = "" if case["dtype"] == "float32" else f", {case['dtype']}"
         how += ", both compiled" if case["compiled"] else ""
+        how += ", both checkpointing" if case["checkpointing"] else ""
         lines.append(f"| {case['size']}, {case['seconds']:g} s, {mode}{how} | {ratio} | {both} |")
     lines += [
         "",
