@@ -9,6 +9,7 @@ import multiprocessing
 import multiprocessing.resource_tracker
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -250,6 +251,7 @@ class _Worker:
 def _start_worker(function: Callable, setup: Callable | None, setup_args: tuple) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end_worker)
+    sys.unraisablehook = _tell_again
     threading.Thread(target=_die_with_parent, daemon=True).start()
     _Worker.function, _Worker.setup, _Worker.setup_args = staticmethod(function), setup, setup_args
 
@@ -258,6 +260,17 @@ def _end_worker(number: int, frame: object) -> None:
     if _Worker.busy:
         raise _ToldToEnd
     os._exit(128 + number)
+
+
+def _tell_again(unraisable: Any) -> None:
+    """Tell a worker to end once more where an object's finaliser swallowed it; print what else one raises, as usual."""
+    if not issubclass(unraisable.exc_type, _ToldToEnd):
+        sys.__unraisablehook__(unraisable)
+        return
+    # A moment later, when the finaliser is left: in it, this would be swallowed again.
+    timer = threading.Timer(0.001, signal.pthread_kill, (threading.main_thread().ident, signal.SIGTERM))
+    timer.daemon = True
+    timer.start()
 
 
 def _work(item: Any) -> tuple[str, Any, SertoolError | None]:

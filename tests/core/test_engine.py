@@ -74,6 +74,26 @@ def doze_tidily(item):
     finally:
         if item is not None:
             os.remove(item)
+
+
+class Slow:
+    def __init__(self, item):
+        self.item = item
+
+    def __del__(self):
+        with open(self.item, "w") as file:
+            file.write(str(os.getpid()))
+        time.sleep(60)  # an error raised here is printed and forgotten
+
+
+def doze_in_a_finaliser(item):
+    if item is None:
+        return
+    try:
+        Slow(item)
+        time.sleep(60)
+    finally:
+        os.remove(item)
 '''
 
 
@@ -176,15 +196,17 @@ def test_closing_the_iteration_ends_busy_workers(tasks, tmp_path):
     assert not any(_is_alive(pid) for pid in pids)
 
 
-def test_items_under_way_tidy_up_when_their_worker_is_ended(tasks, tmp_path):
+@pytest.mark.parametrize("doze", ["doze_tidily", "doze_in_a_finaliser"])
+def test_items_under_way_tidy_up_when_their_worker_is_ended(tasks, tmp_path, capfd, doze):
     notes = [tmp_path / "one", tmp_path / "two"]
-    outcomes = map_tasks(tasks.doze_tidily, [None, *notes], workers=2)
+    outcomes = map_tasks(getattr(tasks, doze), [None, *notes], workers=2)
     next(outcomes)
     assert _wait_until(lambda: all(note.exists() and note.read_text() for note in notes))
     pids = [int(note.read_text()) for note in notes]
     outcomes.close()
     assert not any(note.exists() for note in notes)
     assert not any(_is_alive(pid) for pid in pids)
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
