@@ -13,7 +13,7 @@ Model = Annotated[
     typer.Option(
         metavar="RUN",
         show_default=False,
-        help="A run. Default: the newest finished run at hand, or else `shipped`, which comes along.",
+        help="A run. Default: the newest finished run at hand, or else `shipped`, where the package holds one.",
     ),
 ]
 ListFile = Annotated[
