@@ -50,6 +50,9 @@ AllowSeen = Annotated[
     bool, typer.Option("--allow-seen", help="Go on, and say so, if the model learned from test utterances.")
 ]
 Unknown = Annotated[OnUnknown, typer.Option("--on-unknown", help="Utterances of a category the model does not know.")]
+ClosedSet = Annotated[
+    bool, typer.Option("--closed-set", help="Let the model choose among the manifest's categories alone.")
+]
 AsJson = Annotated[
     bool, typer.Option("--json", help="JSON lines: where the scores come from, then one line a condition.")
 ]

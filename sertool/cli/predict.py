@@ -58,13 +58,13 @@ class Listener:
     telling: Telling
 
     @classmethod
-    def load(cls, model: str, device: str, telling: Telling) -> "Listener":
+    def load(cls, model: str, device: str, categories: list[str] | None, telling: Telling) -> "Listener":
         """Return a listener: what each process does first. Where there are several, torch is imported in them alone."""
         from sertool.core.environment import keep_freed_memory
         from sertool.core.models.inference import load
 
         keep_freed_memory()
-        return cls(load(model, device), telling)
+        return cls(load(model, device, categories=categories), telling)
 
     def tell(self, source: Input) -> Iterator[str] | Iterator[Record]:
         """Yield what is heard in a file, as it is heard; raises what `timeline` does."""
@@ -127,6 +127,10 @@ def predict(
         ),
     ] = None,
     model: Model = None,
+    category: Annotated[
+        list[str] | None,
+        typer.Option("--category", show_default="all", help="Choose among these categories alone; repeatable."),
+    ] = None,
     list_file: ListFile = None,
     device: Device = "auto",
     workers: AutoWorkers = None,
@@ -150,12 +154,15 @@ def predict(
 
         folder = model_folder(model or find_model())
         config = _expect_labels(folder, form)
+        shares = [name for name in config.categories if category is None or name in category]
         telling = Telling(form, windows)
-        with _told(sources, (str(folder), device, telling), workers_for(sources, workers, device)) as told:
+        how = (str(folder), device, category, telling)
+        with _told(sources, how, workers_for(sources, workers, device)) as told:
             if form is Format.TABLE:
                 failures = _to_table(told, len(sources))
             else:
-                failures = _to_lines(told, sources, targets, header_lines(form, config, with_times=telling.with_times))
+                header = header_lines(form, shares, config.attributes, with_times=telling.with_times)
+                failures = _to_lines(told, sources, targets, header)
         if failures:
             console.list_failures(failures, total=len(sources))
             raise typer.Exit(console.SOME_FAILED)
@@ -172,7 +179,7 @@ def _expect_labels(folder: Path, form: Format) -> "SharedConfig":
 
 
 @contextlib.contextmanager
-def _told(sources: list[Input], how: tuple[str, str, Telling], workers: int) -> Iterator[Told]:
+def _told(sources: list[Input], how: tuple[str, str, list[str] | None, Telling], workers: int) -> Iterator[Told]:
     """Give what is told of each file, in order; in this process a file is heard as that is gone through."""
     if workers == 1:
         listener = Listener.load(*how)

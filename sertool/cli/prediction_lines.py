@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from sertool.cli import console
 
 if TYPE_CHECKING:
-    from sertool.core.models.config import SharedConfig
     from sertool.core.models.recognizer import TimedPrediction
+
+NO_SPEECH = "no speech"
+"""What is told to people in place of an emotion where nobody speaks."""
 
 Record = dict[str, Any]
 """What is heard in a file or a window of it, as a line of JSON tells it."""
@@ -34,16 +36,21 @@ def record_of(name: str, timed: "TimedPrediction", *, with_times: bool) -> Recor
     return {
         "file": name,
         **times,
-        "label": heard.label,
+        "label": None if heard.no_speech else heard.label,
+        "no_speech": heard.no_speech,
         "probabilities": heard.probabilities,
         **attributes,
         "model": heard.model_id,
     }
 
 
-def header_lines(form: Format, config: "SharedConfig", *, with_times: bool) -> list[str]:
+def header_lines(form: Format, categories: list[str], attributes: tuple[str, ...], *, with_times: bool) -> list[str]:
     """Return the lines a file of predictions begins with."""
-    return [_csv_line(_columns(config, with_times=with_times))] if form is Format.CSV else []
+    if form is not Format.CSV:
+        return []
+    times = ["start_s", "end_s"] if with_times else []
+    shares = [f"probability_{name}" for name in categories]
+    return [_csv_line(["file", *times, "label", "no_speech", *shares, *attributes, "model"])]
 
 
 def prediction_lines(
@@ -54,7 +61,8 @@ def prediction_lines(
         from sertool.core.models.timeline import label_runs
 
         for run in label_runs(timeline):
-            yield f"{run.start_s:.6f}\t{run.end_s:.6f}\t{run.label} {run.probability:.2f}"
+            label = f"{run.label} {run.probability:.2f}" if run.label else NO_SPEECH
+            yield f"{run.start_s:.6f}\t{run.end_s:.6f}\t{label}"
         return
     for timed in timeline:
         record = record_of(name, timed, with_times=with_times)
@@ -63,31 +71,27 @@ def prediction_lines(
 
 
 def print_table(records: list[Record]) -> None:
-    """Print records for people: the label with its probability, and the attributes."""
+    """Print records for people: the label with its probability, and the attributes; or that nobody speaks."""
     first = records[0]
     times = [name for name in ("start_s", "end_s") if name in first]
     attributes = list(first.get("attributes", {}))
-    columns = ["file", *times, *(["label", "probability"] if first["label"] else []), *attributes]
+    columns = ["file", *times, *(["label", "probability"] if first["probabilities"] else []), *attributes]
     rows = []
     for record in records:
-        label = record["label"]
-        heard = [label, f"{record['probabilities'][label]:.2f}"] if label else []
-        rated = [f"{record['attributes'][name]:.2f}" for name in attributes]
+        label, silent = record["label"], record["no_speech"] is not None
+        heard = []
+        if record["probabilities"]:
+            heard = [NO_SPEECH, ""] if silent else [label, f"{record['probabilities'][label]:.2f}"]
+        rated = ["" if silent else f"{record['attributes'][name]:.2f}" for name in attributes]
         rows.append([record["file"], *(f"{record[name]:.2f}" for name in times), *heard, *rated])
     console.table(columns, rows)
 
 
-def _columns(config: "SharedConfig", *, with_times: bool) -> list[str]:
-    times = ["start_s", "end_s"] if with_times else []
-    shares = [f"probability_{name}" for name in config.categories]
-    return ["file", *times, "label", *shares, *config.attributes, "model"]
-
-
 def _row(record: Record) -> list[object]:
-    """Return a record's values in the order of `_columns`."""
+    """Return a record's values in the order of the header."""
     times = [record[name] for name in ("start_s", "end_s") if name in record]
     heard = [*record["probabilities"].values(), *record.get("attributes", {}).values()]
-    return [record["file"], *times, record["label"] or "", *heard, record["model"]]
+    return [record["file"], *times, record["label"] or "", record["no_speech"] or "", *heard, record["model"]]
 
 
 def _csv_line(values: list[object]) -> str:

@@ -15,12 +15,13 @@ from sertool.core.models.config import CompactConfig, EmotionConfig, Enhancement
 from sertool.core.models.shared import SharedModel
 
 
-def make_run(folder: Path) -> Path:
-    """Write a finished run with a tiny random model."""
+def make_run(folder: Path, *, speech_kept_db: float = -60.0) -> Path:
+    """Write a finished run with a tiny random model, which takes everything for speech that is not silence."""
     config = SharedConfig(
         encoder=CompactConfig(mels=16, dim=16, layers=1, kernel=3),
         emotion=EmotionConfig(categories=("anger", "neutral", "sadness"), attributes=("arousal",), hidden=8),
         enhancement=EnhancementConfig(projection=8, hidden=8, layers=1),
+        speech_kept_db=speech_kept_db,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -33,6 +34,12 @@ def make_run(folder: Path) -> Path:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run with a tiny random model."""
     return make_run(tmp_path_factory.mktemp("run") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def deaf_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run whose model takes everything for noise, since it keeps less than all of it."""
+    return make_run(tmp_path_factory.mktemp("run") / "deaf", speech_kept_db=0.0)
 
 
 @pytest.fixture

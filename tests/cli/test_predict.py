@@ -1,5 +1,6 @@
 """`sertool predict`: a line a file, for people or as JSON."""
 
+import csv
 import itertools
 import json
 from pathlib import Path
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 import soundfile
 
+from sertool.core.models.abstention import NOISE_ONLY, SILENCE_ONLY
 from sertool.core.models.inference import load
 
 
@@ -19,6 +21,7 @@ def test_json_says_all_that_the_model_says(sertool, run, noisy):
     assert json.loads(result.stdout) == {
         "file": "noisy.wav",
         "label": heard.label,
+        "no_speech": None,
         "probabilities": heard.probabilities,
         "attributes": heard.attributes,
         "model": heard.model_id,
@@ -116,7 +119,7 @@ def test_a_timeline_as_json_and_as_csv(sertool, run):
     assert sertool(*call, "-o", "all.csv").stdout == "all.csv\n"
     table = pd.read_csv("all.csv")
     shares = [f"probability_{name}" for name in records[0]["probabilities"]]
-    assert list(table.columns) == ["file", "start_s", "end_s", "label", *shares, "arousal", "model"]
+    assert list(table.columns) == ["file", "start_s", "end_s", "label", "no_speech", *shares, "arousal", "model"]
     assert list(table[["file", "start_s", "end_s"]].itertuples(index=False, name=None)) == times
     np.testing.assert_allclose(table[shares], [list(record["probabilities"].values()) for record in records])
     assert sertool(*call, "-o", "each/", "--format", "csv").stdout == "each/a.csv\neach/b, c.csv\n"
@@ -141,7 +144,38 @@ def test_a_timeline_for_people(sertool, run, noisy):
 
 def test_a_whole_file_as_csv(sertool, run, noisy):
     lines = sertool("predict", "noisy.wav", "--format", "csv", "--model", run).stdout.splitlines()
-    assert len(lines) == 2 and lines[0].startswith("file,label,probability_anger") and lines[1].startswith("noisy.wav,")
+    assert len(lines) == 2 and lines[1].startswith("noisy.wav,")
+    assert lines[0].startswith("file,label,no_speech,probability_anger")
+
+
+def test_where_nobody_speaks_no_emotion_is_named(sertool, deaf_run, noisy):
+    soundfile.write("silence.wav", np.zeros(8000), 16_000)
+    call = ("predict", "noisy.wav", "silence.wav", "--model", deaf_run)
+    records = [json.loads(line) for line in sertool(*call, "--json").stdout.splitlines()]
+    assert [record["label"] for record in records] == [None, None]
+    assert [record["no_speech"] for record in records] == [NOISE_ONLY, SILENCE_ONLY]
+    assert all(sum(record["probabilities"].values()) == pytest.approx(1) for record in records)
+    table = sertool(*call).stdout.splitlines()
+    assert table[0].split() == ["file", "label", "probability", "arousal"]
+    assert [line.split() for line in table[1:]] == [["noisy.wav", "no", "speech"], ["silence.wav", "no", "speech"]]
+    rows = list(csv.DictReader(sertool(*call, "--format", "csv").stdout.splitlines()))
+    assert [(row["label"], row["no_speech"]) for row in rows] == [("", NOISE_ONLY), ("", SILENCE_ONLY)]
+    track = sertool("predict", "noisy.wav", "--window", 0.2, "--hop", 0.1, "--format", "audacity", "--model", deaf_run)
+    assert track.stdout == "0.000000\t0.500000\tno speech\n"
+
+
+def test_a_choice_among_some_categories(sertool, run, noisy, assert_one_line):
+    def shares(*more: object) -> dict:
+        return json.loads(sertool("predict", "noisy.wav", "--json", "--model", run, *more).stdout)["probabilities"]
+
+    whole, some = shares(), shares("--category", "sadness", "--category", "anger")
+    total = whole["anger"] + whole["sadness"]
+    assert some == pytest.approx({"anger": whole["anger"] / total, "sadness": whole["sadness"] / total})
+    call = ("predict", "noisy.wav", "--model", run, "--category", "anger")
+    header = sertool(*call, "--category", "neutral", "--format", "csv").stdout.splitlines()[0].split(",")
+    assert header[3:] == ["probability_anger", "probability_neutral", "arousal", "model"]
+    assert_one_line(sertool(*call), "1 category to choose among; expected two or more")
+    assert_one_line(sertool(*call, "--category", "joy"), "does not know 'joy'; expected some of anger")
 
 
 def test_nothing_is_written_of_a_file_that_fails(sertool, run, noisy, assert_one_line):

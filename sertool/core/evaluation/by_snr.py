@@ -185,6 +185,9 @@ def prepare_evaluation(
     if manifest is not None and not isinstance(manifest, Manifest):
         manifest = Manifest.read(manifest)
     recognizer = load(model, protocol.device)
+    among = _closed_set(manifest, recognizer) if protocol.closed_set else None
+    if among is not None:
+        recognizer = load(recognizer.folder, protocol.device, categories=among)
     chosen = choose(manifest, recognizer, protocol)
     config = recognizer.model.config
     enhances = config.enhances or protocol.enhancer is not None
@@ -208,7 +211,7 @@ def prepare_evaluation(
     provenance, notes = describe(chosen, protocol=protocol, recognizer=recognizer, run=run, seen=seen)
     return Evaluation(
         protocol=protocol,
-        system=System(recognizer.folder, protocol.enhancer, protocol.device),
+        system=System(recognizer.folder, protocol.enhancer, protocol.device, among),
         utterances=tuple(
             dataclasses.replace(one, facts=one.facts | {"seen": None if seen_files is None else one.file in seen_files})
             for one in chosen.utterances
@@ -217,6 +220,21 @@ def prepare_evaluation(
         provenance=provenance,
         notes=tuple(notes),
     )
+
+
+def _closed_set(manifest: Manifest | None, recognizer: Recognizer) -> tuple[str, ...] | None:
+    """Return the categories that both a manifest, in all of its splits, and a model have; None where it has none.
+
+    Raises:
+        InputError: nobody says which categories the corpus has.
+    """
+    known = recognizer.model.config.categories
+    if not known:
+        return None
+    if manifest is None or not manifest.has("emotion"):
+        raise InputError("a closed set is that of a manifest's categories; expected one with the column 'emotion'")
+    labels = set(manifest.table["emotion"].dropna())
+    return tuple(name for name in known if name in labels)
 
 
 def _expect_something_to_score(subject: Subject, recognizer: Recognizer, chosen: Chosen) -> None:

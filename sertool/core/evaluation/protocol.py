@@ -28,6 +28,7 @@ class Protocol:
         seed: of the draws of noise.
         measures: speech measures, taken where the model enhances; empty for none.
         on_unknown: what an utterance of a category the model does not know means: left out and counted, or an error.
+        closed_set: let the model choose among the categories alone that the manifest has, whatever else it knows.
         allow_seen: go on, and say so, where the model learned from test utterances.
         unseen_noise: make sure that the test noise shares nothing with the noise of training.
         by_kind: also score each kind of noise by itself.
@@ -48,6 +49,7 @@ class Protocol:
     seed: int = 0
     measures: tuple[str, ...] = MEASURES
     on_unknown: Literal["exclude", "error"] = "exclude"
+    closed_set: bool = False
     allow_seen: bool = False
     unseen_noise: bool = False
     by_kind: bool = False

@@ -58,7 +58,7 @@ def describe(
         "versions": versions(),
         "system": _system(model["name"], protocol),
         "data": describe_data(chosen.manifest, chosen.utterances, name=chosen.name)
-        | {"excluded": chosen.excluded, "absent_categories": absent},
+        | {"excluded": chosen.excluded, "absent_categories": absent, "closed_set": protocol.closed_set},
         "attributes": sources_in_words(sources),
         "noise": _noise(chosen, protocol),
         "model": model,
@@ -208,7 +208,8 @@ def _notes(
         listed = ", ".join(f"{name} {count}" for name, count in excluded.items())
         notes.append(f"Not scored by category, because the model does not know theirs: {listed}.")
     if absent:
-        notes.append(f"No utterance is labelled {', '.join(absent)}; each counts 0 in F1-macro.")
+        unsaid = "each counts 0 in F1-macro, unless --closed-set leaves it out"
+        notes.append(f"No utterance is labelled {', '.join(absent)}; {unsaid}.")
     if protocol.enhancer is not None:
         notes.append(f"The model hears speech that went through {protocol.enhancer.name} first.")
     elif not recognizer.model.config.enhances:

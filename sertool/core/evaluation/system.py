@@ -27,10 +27,11 @@ class System:
     model: Path
     enhancer: Enhancer | None = None
     device: str = "cpu"
+    categories: tuple[str, ...] | None = None
 
     def open(self) -> "Listener":
         """Load the model."""
-        return Listener(load(self.model, self.device), self.enhancer)
+        return Listener(load(self.model, self.device, categories=self.categories), self.enhancer)
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ class Listener:
 
         How much an outside command turns down says nothing: the threshold is that of our enhancement head.
         """
-        return speech_presence(samples, enhanced if self.is_known else None).reason
+        threshold_db = self.recognizer.model.config.speech_kept_db
+        return speech_presence(samples, enhanced if self.is_known else None, threshold_db=threshold_db).reason
 
     @property
     def enhances(self) -> bool:

@@ -8,7 +8,7 @@ recording, are looked at, so that a word in a long recording of noise is not los
 
 What it cannot do: a model without enhancement head finds silence only. Babble is speech and taken for speech, and so is
 about half of the music, the barks and the bangs; some speech at -5 dB, and more below, is taken for noise. A threshold
-for one model is none for another: a head that damps less keeps more.
+for one model is none for another, since a head that damps less keeps more: it is a setting of the model.
 """
 
 from dataclasses import dataclass
@@ -17,13 +17,14 @@ import numpy as np
 
 from sertool.core.audio.files import SAMPLE_RATE
 from sertool.core.corpus.noise_stretch import SILENCE_DBFS
-
-SPEECH_KEPT_DB = -6.0
-"""Where the head keeps less than this of the energy, a quarter, in every half second, there is only noise."""
+from sertool.core.models.config import SPEECH_KEPT_DB as SPEECH_KEPT_DB
 
 LOUD_DB = 30.0
 """How far below the loudest half second, in dB, another may lie to be looked at: what a head does with near-silence
 says nothing. Speech that much quieter than a bang in the same recording is lost."""
+
+STRETCH_S = 4.0
+"""Seconds that are looked at first of an utterance, the loudest: mostly there is speech in them, and that will do."""
 
 WINDOW_S, HOP_S = 0.5, 0.01
 """The half seconds begin every 10 ms; a shorter recording is looked at as a whole."""
@@ -54,7 +55,13 @@ class SpeechPresence:
     reason: str | None
 
 
-def speech_presence(samples: np.ndarray, enhanced: np.ndarray | None = None, rate: int = SAMPLE_RATE) -> SpeechPresence:
+def speech_presence(
+    samples: np.ndarray,
+    enhanced: np.ndarray | None = None,
+    rate: int = SAMPLE_RATE,
+    *,
+    threshold_db: float = SPEECH_KEPT_DB,
+) -> SpeechPresence:
     """Return whether there is speech in a recording.
 
     Silence is what lies below -70 dB re full scale in every half second, a constant offset not counted: about ten steps
@@ -64,6 +71,7 @@ def speech_presence(samples: np.ndarray, enhanced: np.ndarray | None = None, rat
         samples: what the model hears, shape (S,), nominally in [-1, 1].
         enhanced: the same as its enhancement head gives it back, shape (S,); None where it has none.
         rate: of both, in Hz.
+        threshold_db: the least share of the energy that is kept of speech, in dB; see `SharedConfig.speech_kept_db`.
 
     Raises:
         ValueError: the shapes differ or are not (S,), there are no samples, or some are not finite.
@@ -79,7 +87,7 @@ def speech_presence(samples: np.ndarray, enhanced: np.ndarray | None = None, rat
         raise ValueError(f"{np.shape(samples)} samples but {np.shape(enhanced)} enhanced: give the same recording")
     loud = power >= power.max() * 10.0 ** (-LOUD_DB / 10.0)
     kept_db = _decibels((_half_second_powers(enhanced, rate)[loud] / power[loud]).max())
-    reason = NOISE_ONLY if kept_db < SPEECH_KEPT_DB else None
+    reason = NOISE_ONLY if kept_db < threshold_db else None
     return SpeechPresence(level_db=level_db, kept_db=kept_db, score=kept_db, reason=reason)
 
 
@@ -92,6 +100,16 @@ def no_speech(samples: np.ndarray, enhanced: np.ndarray | None = None, rate: int
         rate: as in `speech_presence`.
     """
     return speech_presence(samples, enhanced, rate).reason
+
+
+def loudest_stretch(samples: np.ndarray) -> np.ndarray:
+    """Return the `STRETCH_S` seconds in the middle of which lies the loudest half second of a signal (S,) at 16 kHz."""
+    length = round(STRETCH_S * SAMPLE_RATE)
+    if len(samples) <= length:
+        return samples
+    middle = round((int(_half_second_powers(samples, SAMPLE_RATE).argmax()) * HOP_S + WINDOW_S / 2) * SAMPLE_RATE)
+    start = min(max(middle - length // 2, 0), len(samples) - length)
+    return samples[start : start + length]
 
 
 def _half_second_powers(samples: np.ndarray, rate: int) -> np.ndarray:

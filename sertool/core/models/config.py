@@ -10,6 +10,10 @@ MOST_WEIGHTS = 500_000_000
 MOST_MELS = 151
 """Mel bands of the compact encoder: of more, the narrowest would lie between two bins of its spectrum, unhearing."""
 
+SPEECH_KEPT_DB = -6.0
+"""Where an enhancement head keeps less than this of the energy, a quarter, in every half second, there is only noise;
+chosen for the mask head, see `sertool.core.models.abstention`."""
+
 LONGEST_REACH = 2048
 """Frames a convolution may reach over, kernel times dilation: 41 s, and the padding that memory is taken for."""
 
@@ -278,6 +282,8 @@ class SharedConfig(_Strict):
     pretext: Annotated[tuple[UtteranceTask, ...], Field(max_length=4)] = ()
     """Heads of pre-training tasks, in the order of their targets."""
     masked: MaskedConfig | None = None
+    speech_kept_db: Annotated[float, Field(ge=-60.0, le=0.0)] = SPEECH_KEPT_DB
+    """Where the enhancement head keeps less in every half second, nobody speaks and no emotion is named."""
 
     @model_validator(mode="after")
     def _check_masks(self) -> "SharedConfig":

@@ -72,6 +72,13 @@ class EmotionHead(nn.Module):
         attributes = MIDPOINT + self.attributes(hidden) if self.attributes else None
         return logits, attributes
 
+    def keep_categories(self, kept: list[int]) -> None:
+        """Forget all category outputs but these, given by their places."""
+        whole = self.categories
+        with torch.device(whole.weight.device):
+            self.categories = nn.Linear(whole.in_features, len(kept), dtype=whole.weight.dtype)
+        self.categories.load_state_dict({name: tensor[kept] for name, tensor in whole.state_dict().items()})
+
     def standardise_pooling(self, pooled: Tensor) -> None:
         """Take mean and deviation from what was pooled of training speech, (N, P)."""
         self.pooled_mean.copy_(pooled.mean(0))

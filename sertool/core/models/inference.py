@@ -1,6 +1,7 @@
 """Trained models put to use in one call: read from a run, then asked for emotion or for enhanced speech."""
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 
 from sertool.core.audio.files import SAMPLE_RATE
 from sertool.core.environment import choose_device
+from sertool.core.errors import InputError
 from sertool.core.models.array_types import Samples, as_source, in_shape_of
 from sertool.core.models.config import CompactConfig, EmotionConfig, EnhancementConfig, SharedConfig
 from sertool.core.models.locate import find_model, model_folder
@@ -17,20 +19,29 @@ from sertool.core.models.storage import WEIGHTS_NAME
 from sertool.core.models.upper_band import UpperBand
 
 
-def load(model: Path | str | None = None, device: str = "auto") -> Recognizer:
+def load(
+    model: Path | str | None = None, device: str = "auto", *, categories: Iterable[str] | None = None
+) -> Recognizer:
     """Return a trained model, ready to use.
 
     Args:
         model: a run, or a model folder (one with `config.json`); `shipped` for the model that comes with the package;
             None for the newest finished run at hand, or else the shipped one (`find_model`).
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        categories: those of its categories to choose among, two or more; None for all.
 
     Raises:
-        InputError: there is no such model or device, its training has not finished, or its files do not fit.
+        InputError: there is no such model or device, its training has not finished, or its files do not fit; or it does
+            not know a category.
     """
     folder = model_folder(find_model() if model is None else model)
     chosen = choose_device(device)
     shared = SharedModel.from_pretrained(folder)
+    if categories is not None:
+        try:
+            shared.choose_among(categories)
+        except InputError as error:
+            raise InputError(f"{folder}: {error}") from error
     with open(folder / WEIGHTS_NAME, "rb") as weights:
         model_id = hashlib.file_digest(weights, "sha256").hexdigest()[:12]
     return Recognizer(shared, folder=folder, device=chosen, model_id=model_id)

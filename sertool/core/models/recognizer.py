@@ -12,7 +12,18 @@ import torch
 from sertool.core.audio.blocks import AudioSource, FileSource, audio_writer
 from sertool.core.audio.files import SAMPLE_RATE, AudioInfo
 from sertool.core.audio.streams import Survey, heard, survey, windows
+from sertool.core.corpus.noise_stretch import SILENCE_DBFS
 from sertool.core.errors import InputError
+from sertool.core.models.abstention import (
+    LOUD_DB,
+    NOISE_ONLY,
+    SILENCE_ONLY,
+    STRETCH_S,
+    WINDOW_S,
+    loudest_stretch,
+    no_speech,
+    speech_presence,
+)
 from sertool.core.models.array_types import Audio, as_array, as_source, in_kind_of, in_shape_of
 from sertool.core.models.dual_path_head import DualPathHead
 from sertool.core.models.enhancing import Piece, at_own_rate
@@ -47,12 +58,15 @@ class Prediction:
         probabilities: category to probability, in the model's order, summing to 1; empty where label is None.
         attributes: attribute to value on the 1–7 scale; None where the model was not trained for them.
         model_id: which model said so, 12 hex digits.
+        no_speech: why no emotion should be named, in words, see `sertool.core.models.abstention`; None where there is
+            speech. What the model says is told all the same.
     """
 
     label: str | None
     probabilities: dict[str, float]
     attributes: dict[str, float] | None
     model_id: str
+    no_speech: str | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +111,8 @@ class Recognizer:
         whole = in_one_pass(source)
         if whole is not None:
             return self.predict_batch([whole])[0]
-        return self._predictions(*long_judgement(self.model, source, survey(source, mono=True), self._turns))[0]
+        judgement = long_judgement(self.model, source, survey(source, mono=True), self._turns)
+        return self._predictions(*judgement, [self._lacks_speech_throughout(source)])[0]
 
     def predict_many(self, utterances: Iterable[Audio], rate: int | None = None) -> list[Prediction]:
         """Return the emotions of utterances, in order: what `predict` gives, but for rounding, sooner.
@@ -135,7 +150,8 @@ class Recognizer:
             speech = self.model.speech_of(output, waveform, lengths)
         enhanced = speech.waveform[0].float().cpu().numpy()
         self._check_finite(enhanced)
-        return self._predictions(output.category_logits, output.attributes)[0], enhanced
+        reason = speech_presence(samples, enhanced, threshold_db=config.speech_kept_db).reason
+        return self._predictions(output.category_logits, output.attributes, [reason])[0], enhanced
 
     def predict_windows(
         self, samples: Audio, rate: int | None = None, *, window_s: float = 3.0, hop_s: float = 1.0
@@ -335,9 +351,52 @@ class Recognizer:
         crop = Crop(starts=torch.zeros_like(lengths), num_frames=1)
         with self._turn, torch.inference_mode():
             output = self.model(waveform, lengths, crop)
-        return self._predictions(output.category_logits, output.attributes)
+        return self._predictions(output.category_logits, output.attributes, self._lacks_speech(utterances))
 
-    def _predictions(self, logits: torch.Tensor | None, attributes: torch.Tensor | None) -> list[Prediction]:
+    def _lacks_speech(self, utterances: list[np.ndarray]) -> list[str | None]:
+        """Return of each utterance why no emotion should be named, from its loudest seconds, or from all of it."""
+        reasons = [no_speech(samples) for samples in utterances]
+        if not self.model.config.enhances:
+            return reasons
+        stretches = {i: loudest_stretch(one) for i, one in enumerate(utterances) if reasons[i] is None}
+        reasons = self._judged_by_what_is_kept(stretches, reasons)
+        whole = {i: utterances[i] for i, part in stretches.items() if reasons[i] and len(part) < len(utterances[i])}
+        return self._judged_by_what_is_kept(whole, reasons)
+
+    def _judged_by_what_is_kept(self, signals: dict[int, np.ndarray], reasons: list[str | None]) -> list[str | None]:
+        """Return the reasons, those of some signals (S,) from what the enhancement head keeps of them."""
+        if not signals:
+            return reasons
+        rows = [torch.tensor(samples, dtype=torch.float32) for samples in signals.values()]
+        waveform = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(self.device)
+        with self._turn:
+            enhanced = self.model.enhance(waveform, torch.tensor([len(row) for row in rows], device=self.device))
+        enhanced = enhanced.float().cpu().numpy()
+        self._check_finite(enhanced)
+        threshold_db, told = self.model.config.speech_kept_db, list(reasons)
+        for (i, samples), row in zip(signals.items(), enhanced, strict=True):
+            told[i] = speech_presence(samples, row[: len(samples)], threshold_db=threshold_db).reason
+        return told
+
+    def _lacks_speech_throughout(self, source: AudioSource) -> str | None:
+        """Return why no emotion should be named in a long recording, heard in stretches until there is speech."""
+
+        def stretches() -> Iterator[np.ndarray]:
+            chunks = (chunk[:, 0] for chunk in heard(source, mono=True))
+            length, overlap = round(STRETCH_S * SAMPLE_RATE), round(WINDOW_S * SAMPLE_RATE)
+            return (samples for _, samples in windows(chunks, window=length, hop=lambda k: k * (length - overlap)))
+
+        levels_db = [speech_presence(samples).level_db for samples in stretches()]
+        if max(levels_db) < SILENCE_DBFS:
+            return SILENCE_ONLY
+        for level_db, samples in zip(levels_db, stretches(), strict=True):
+            if level_db >= max(levels_db) - LOUD_DB and self._lacks_speech([samples])[0] is None:
+                return None
+        return NOISE_ONLY
+
+    def _predictions(
+        self, logits: torch.Tensor | None, attributes: torch.Tensor | None, no_speech: list[str | None]
+    ) -> list[Prediction]:
         config = self.model.config
         probabilities = logits.double().softmax(1).tolist() if config.categories else None
         values = attributes.double().tolist() if config.attributes else None
@@ -347,7 +406,7 @@ class Recognizer:
             label = max(shares, key=shares.__getitem__) if shares else None
             rated = dict(zip(config.attributes, values[row], strict=True)) if values else None
             self._check_finite(np.array([*shares.values(), *(rated or {}).values()]))
-            predictions.append(Prediction(label, shares, rated, self.model_id))
+            predictions.append(Prediction(label, shares, rated, self.model_id, no_speech[row]))
         return predictions
 
     def _check_finite(self, values: np.ndarray) -> None:

@@ -1,5 +1,7 @@
 """The shared model: one encoder, its layer sum, an emotion head and an enhancement head (Tzeng et al., ICASSP 2025)."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -112,6 +114,25 @@ class SharedModel(nn.Module):
             cluster_logits=None if hidden is None else self.masked_head(features[LAST_STATE]),
             spectra=spectra,
         )
+
+    def choose_among(self, categories: Iterable[str]) -> None:
+        """Let the model name only these of its categories from now on; their probabilities sum to 1.
+
+        Raises:
+            InputError: it does not know one, or there are fewer than two.
+        """
+        known, wanted = self.config.categories, set(categories)
+        if odd := sorted(wanted - set(known)):
+            raise InputError(
+                f"the model does not know '{odd[0][:80]}'; expected some of {', '.join(known) or 'no category'}: "
+                "choose among these"
+            )
+        if len(wanted) < 2:
+            raise InputError(f"{len(wanted)} category to choose among; expected two or more: name another")
+        kept = [place for place, name in enumerate(known) if name in wanted]
+        self.emotion_head.keep_categories(kept)
+        emotion = self.config.emotion.model_copy(update={"categories": tuple(known[place] for place in kept)})
+        self.config = self.config.model_copy(update={"emotion": emotion})
 
     def pooling_heads(self) -> dict[str, EmotionHead]:
         """Return the heads that pool an utterance's frames, by name: emotion, and those of pre-training tasks."""

@@ -8,12 +8,15 @@ from sertool.core.models.recognizer import TimedPrediction
 
 @dataclass(frozen=True)
 class LabelRun:
-    """A stretch of a recording whose windows have one label, and the mean of that label's probability in them."""
+    """A stretch of a recording whose windows have one label, and the mean of that label's probability in them.
+
+    Where nobody speaks there is neither.
+    """
 
     start_s: float
     end_s: float
-    label: str
-    probability: float
+    label: str | None
+    probability: float | None
 
 
 def label_runs(timeline: Iterable[TimedPrediction]) -> Iterator[LabelRun]:
@@ -29,14 +32,22 @@ def label_runs(timeline: Iterable[TimedPrediction]) -> Iterator[LabelRun]:
     before: TimedPrediction | None = None
     start_s, shares = 0.0, []
     for window in timeline:
-        label = window.prediction.label
         if before is None:
             start_s = window.start_s
-        elif label != before.prediction.label:
+        elif _label(window) != _label(before):
             edge_s = (before.start_s + before.end_s + window.start_s + window.end_s) / 4
-            yield LabelRun(start_s, edge_s, before.prediction.label, sum(shares) / len(shares))
+            yield _run(start_s, edge_s, before, shares)
             start_s, shares = edge_s, []
-        shares.append(window.prediction.probabilities[label])
+        shares.append(window.prediction.probabilities[window.prediction.label])
         before = window
     if before is not None:
-        yield LabelRun(start_s, before.end_s, before.prediction.label, sum(shares) / len(shares))
+        yield _run(start_s, before.end_s, before, shares)
+
+
+def _label(window: TimedPrediction) -> str | None:
+    return None if window.prediction.no_speech else window.prediction.label
+
+
+def _run(start_s: float, end_s: float, window: TimedPrediction, shares: list[float]) -> LabelRun:
+    label = _label(window)
+    return LabelRun(start_s, end_s, label, sum(shares) / len(shares) if label else None)

@@ -35,6 +35,7 @@ def test_origin_names_data_model_noise_and_versions(corpus, noise, run, protocol
         },
         "excluded": {},
         "absent_categories": [],
+        "closed_set": False,
     }
     assert provenance["noise"]["kinds"] == ["hiss", "hum"]
     assert provenance["noise"]["recordings"] == 3

@@ -1,5 +1,6 @@
 """Which utterances are judged, and which labels count."""
 
+import numpy as np
 import pytest
 
 from sertool.core.errors import InputError
@@ -23,6 +24,19 @@ def test_categories_nobody_speaks_are_noted_and_count_zero(corpus, noise, run, t
     assert results.provenance["data"]["absent_categories"] == ["neutral", "sadness"]
     assert results.conditions[0]["f1_macro"] <= 1 / 3
     assert any("neutral, sadness" in note for note in results.notes)
+
+
+def test_of_a_closed_set_only_the_categories_of_the_corpus_are_named(corpus, noise, run, tmp_path, protocol, edit):
+    manifest = edit(corpus, tmp_path, emotion=["anger", "sadness"] * 3 + ["anger"])
+    whole, closed = (evaluate(manifest, run, protocol(noise, measures=(), closed_set=one)) for one in (False, True))
+    assert closed.provenance["data"] | {"absent_categories": []} == closed.provenance["data"]
+    assert closed.provenance["model"]["categories"] == ["anger", "sadness"]
+    shares = whole.table[["p_anger", "p_sadness"]]
+    expected = shares.div(shares.sum(axis=1), axis=0)
+    np.testing.assert_allclose(closed.table[["p_anger", "p_sadness"]], expected, atol=1e-6)
+    assert "p_neutral" not in closed.table and set(closed.table["predicted"]) <= {"anger", "sadness"}
+    with pytest.raises(InputError, match="the column 'emotion'"):
+        evaluate(edit(corpus, tmp_path, emotion=None), run, protocol(noise, closed_set=True))
 
 
 def test_attributes_are_scored_by_ccc_even_without_a_known_category(corpus, noise, tmp_path, protocol, make_run, edit):

@@ -14,6 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from sertool.core.audio.files import resample
 from sertool.core.audio.spectra import standardise, utterance_statistics
 from sertool.core.errors import InputError
+from sertool.core.models.abstention import NOISE_ONLY, SILENCE_ONLY
 from sertool.core.models.config import CompactConfig, EmotionConfig, EnhancementConfig, SharedConfig
 from sertool.core.models.output import EnhancedSpeech
 from sertool.core.models.recognizer import Recognizer
@@ -310,3 +311,75 @@ def test_each_head_may_have_its_own_sum():
 def test_a_layer_that_is_not_there(recognizer, layer):
     with pytest.raises(InputError, match=f"no hidden state {layer}; expected 0 to 1, or -1 to -2"):
         recognizer.embed(noise(100), 16_000, layer=layer)
+
+
+class SpeechIsHigh(torch.nn.Module):
+    """Takes what lies in the second half of full scale for speech and keeps it, and damps the rest by 20 dB."""
+
+    def __init__(self, model: SharedModel) -> None:
+        super().__init__()
+        self.model, self.config = model, model.config
+
+    def forward(self, *arguments):
+        return self.model(*arguments)
+
+    def features(self, *arguments, **options):
+        return self.model.features(*arguments, **options)
+
+    @property
+    def emotion_head(self):
+        return self.model.emotion_head
+
+    def enhance(self, waveform, lengths):
+        return torch.where(waveform.abs() > 0.5, waveform, 0.1 * waveform)
+
+
+@pytest.mark.parametrize("seconds", [0.4, 3.0, 4.1, 9.0])
+def test_speech_anywhere_is_speech_and_noise_alone_is_none(seconds):
+    listening = recognizer_of(SpeechIsHigh(tiny(emotion=EMOTION, enhancement=ENHANCEMENT)))
+    only_noise = noise(round(seconds * 16_000))
+    with_speech = only_noise.copy()
+    with_speech[-4000:] += np.sign(only_noise[-4000:]) * 0.7
+    assert listening.predict(only_noise, 16_000).no_speech == NOISE_ONLY
+    assert listening.predict(with_speech, 16_000).no_speech is None
+    assert listening.predict(0 * only_noise, 16_000).no_speech == SILENCE_ONLY
+    reasons = [one.no_speech for one in listening.predict_many([with_speech, only_noise, 0 * only_noise], 16_000)]
+    assert reasons == [None, NOISE_ONLY, SILENCE_ONLY]
+
+
+def test_quiet_speech_is_found_beside_louder_noise():
+    listening = recognizer_of(SpeechIsHigh(tiny(emotion=EMOTION, enhancement=ENHANCEMENT)))
+    samples = 0.49 * np.sign(noise(12 * 16_000))
+    samples[:32_000] *= 0.1
+    samples[8000:16_000:2] = 0.6  # not where it is loudest
+    assert listening.predict(samples, 16_000).no_speech is None
+
+
+def test_a_long_recording_is_looked_at_until_there_is_speech(recognizer, monkeypatch):
+    listening = recognizer_of(tiny(emotion=EMOTION, enhancement=ENHANCEMENT))
+    monkeypatch.setattr(listening.model, "enhance", SpeechIsHigh(listening.model).enhance)
+    samples = noise(50 * 16_000)
+    assert listening.predict(samples, 16_000).no_speech == NOISE_ONLY
+    samples[45 * 16_000 : 46 * 16_000] += 0.9
+    samples[0] = 1.0
+    assert listening.predict(samples, 16_000).no_speech is None
+    assert listening.predict(np.zeros(50 * 16_000, np.float32), 16_000).no_speech == SILENCE_ONLY
+
+
+def test_without_an_enhancement_head_only_silence_is_told():
+    listening = recognizer_of(tiny(emotion=EMOTION))
+    assert listening.predict(noise(8000), 16_000).no_speech is None
+    assert listening.predict(np.zeros(8000, np.float32), 16_000).no_speech == SILENCE_ONLY
+
+
+def test_a_choice_among_categories_is_the_softmax_over_these():
+    model = tiny(emotion=EMOTION, enhancement=ENHANCEMENT)
+    whole = recognizer_of(model).predict(noise(8000), 16_000)
+    model.choose_among(["sadness", "anger"])
+    some = recognizer_of(model).predict(noise(8000), 16_000)
+    total = whole.probabilities["anger"] + whole.probabilities["sadness"]
+    expected = {name: whole.probabilities[name] / total for name in ("anger", "sadness")}
+    assert some.probabilities == pytest.approx(expected) and some.attributes == pytest.approx(whole.attributes)
+    for odd, words in ((["anger"], "two or more"), (["anger", "joy"], "does not know 'joy'")):
+        with pytest.raises(InputError, match=words):
+            model.choose_among(odd)

@@ -32,3 +32,11 @@ def test_one_window_is_one_stretch_and_none_are_none():
 def test_windows_far_apart_still_touch():
     runs = list(label_runs([window(0, 1, "anger", 0.5), window(10, 11, "neutral", 0.5)]))
     assert [(run.start_s, run.end_s) for run in runs] == [(0, 5.5), (5.5, 11)]
+
+
+def test_where_nobody_speaks_a_stretch_has_no_label():
+    silent = TimedPrediction(2, 5, Prediction("anger", {"anger": 0.9}, None, "0", "silence only"))
+    assert list(label_runs([window(0, 3, "anger", 0.5), silent])) == [
+        LabelRun(0, 2.5, "anger", 0.5),
+        LabelRun(2.5, 5, None, None),
+    ]
