@@ -1,7 +1,7 @@
 """The training loop: stages, epochs, updates; resumable at any update, the same numbers as if never stopped."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from sertool.core.errors import InputError, SertoolError
 from sertool.core.models.output import SharedOutput
 from sertool.core.models.storage import save_model
 from sertool.core.randomness import seed_for
+from sertool.core.training.averaging import averaged_weights, update_averages
 from sertool.core.training.bin_losses import BinLosses, mean_by_bin, without_bins
 from sertool.core.training.card import write_card
 from sertool.core.training.history import History
@@ -228,9 +229,7 @@ class Training:
             self._update(batches)
         if self.counters["updates"] != end:
             raise SertoolError(f"epoch {epoch} ended early: the data loader gave too few batches; run again to go on")
-        dev = validate(
-            self.bare, self.inputs, self.recipe, self.accelerator, self.objective, between=self._stop_if_asked
-        )
+        dev = self._validate()
         sums = self.counters["sums"]
         line = {
             "epoch": epoch,
@@ -245,10 +244,25 @@ class Training:
         self.counters |= {"epochs": epoch + 1, "sums": {}}
         if self.counters["best"] is None or dev["score"] > self.counters["best"]:
             self.counters |= {"best": dev["score"], "best_epoch": epoch}
-            self._save_model()
+            with averaged_weights(self.optimizer):
+                self._save_model()
         self.history.append(line)
         self._save()
         self.reporter.epoch(line)
+
+    def _validate(self) -> dict[str, float]:
+        """Score the model on the dev split, with its averaged weights where there are any."""
+        with ExitStack() as averaged:
+            averaged.enter_context(averaged_weights(self.optimizer))
+            return validate(
+                self.bare,
+                self.inputs,
+                self.recipe,
+                self.accelerator,
+                self.objective,
+                # What is saved of an interrupted run are the weights it goes on with.
+                between=lambda: self._stop_if_asked(averaged.close),
+            )
 
     def _load(self, plan: list[np.ndarray], epoch: int) -> Iterator[list[Batch]]:
         """Yield this process's share of each update's batch, cut into accumulation steps."""
@@ -299,6 +313,8 @@ class Training:
         self.accelerator.clip_grad_norm_(self.model.parameters(), self.recipe.optimisation.clip_norm)
         self.stepper.step()
         self.stepper.zero_grad(set_to_none=True)
+        if self.recipe.optimisation.average:
+            update_averages(self.optimizer, self.recipe.optimisation.average)
         for name, value in losses.items():
             self.counters["sums"][name] = self.counters["sums"].get(name, 0.0) + value
         self.counters["updates"] += 1
@@ -346,11 +362,16 @@ class Training:
     def _sum(self, value: Tensor) -> Tensor:
         return self.accelerator.reduce(value, "sum") if self.accelerator.num_processes > 1 else value
 
-    def _stop_if_asked(self) -> None:
-        """Save and end where Ctrl-C was pressed; called where counters and weights agree, by all processes at once."""
+    def _stop_if_asked(self, before: Callable[[], None] = lambda: None) -> None:
+        """Save and end where Ctrl-C was pressed; called where counters and weights agree, by all processes at once.
+
+        Args:
+            before: what makes them agree.
+        """
         asked = torch.tensor(float(self.stop.asked), device=self.accelerator.device)
         # Processes hear of it at different moments and must end at the same one, or some wait for the others for ever.
         if self._sum(asked):
+            before()
             self._save()
             with told_once():
                 raise KeyboardInterrupt

@@ -223,6 +223,8 @@ class Optimisation(_Section):
     """Steps an update's batch is cut into, to save memory; the result is that of the whole batch."""
     clip_norm: Positive = 1.0
     """Largest norm of the gradient."""
+    average: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Score and keep a moving average of the weights, of which an update leaves this share, as 0.999; 0 for none."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto`: bf16 on CUDA, float32 elsewhere."""
     checkpointing: bool = False
