@@ -23,7 +23,7 @@ from sertool.core.corpus.snr import SnrChoice, snr_text
 from sertool.core.environment import installed_versions
 from sertool.core.errors import InputError
 from sertool.core.metrics.selective import abstention_scores
-from sertool.core.models.abstention import SPEECH_KEPT_DB, speech_presence
+from sertool.core.models.abstention import speech_presence
 from sertool.core.models.inference import load
 from sertool.core.models.recognizer import Recognizer
 from sertool.core.randomness import generator_for
@@ -67,7 +67,7 @@ def main() -> None:
         "data": "dev: dev speakers in the dev part of seen noises; test: test speakers in unseen noises; of either "
         f"split one utterance in {options.every}",
         "model": recognizer.model_id,
-        "threshold_db": SPEECH_KEPT_DB,
+        "threshold_db": recognizer.model.config.speech_kept_db,
         "splits": splits,
     }
     write_text(options.output, json.dumps(document, indent=1) + "\n")
@@ -110,7 +110,7 @@ def listen(recognizer: Recognizer, samples: np.ndarray) -> dict[str, Any]:
     """Return every score of a recording, more meaning more likely speech, and why the rule would abstain."""
     samples = samples.astype(np.float32)
     enhanced = recognizer.enhance(samples, 16_000)
-    presence = speech_presence(samples, enhanced)
+    presence = speech_presence(samples, enhanced, threshold_db=recognizer.model.config.speech_kept_db)
     shares = np.array(list(recognizer.predict(samples, 16_000).probabilities.values()))
     energy = np.square(samples, dtype=np.float64).sum()
     kept = np.square(enhanced, dtype=np.float64).sum() / energy if energy else 0.0

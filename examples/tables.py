@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from readme_tables.machinery import kmeans, referee_speed, robustness, speed, votes
-from readme_tables.models import adaptation, clusters, curricula, pretext, scores
+from readme_tables.models import adaptation, clusters, curricula, pretext, scores, shipped
 from readme_tables.noise import fixed_mixtures, joint_training_search, noise_robustness
 from readme_tables.trust import abstention, false_alarms
 
@@ -11,7 +11,7 @@ HERE = Path(__file__).resolve().parent
 
 SECTIONS = {
     **{"noise robustness": noise_robustness, "joint search": joint_training_search, "false alarms": false_alarms},
-    **{"fixed mixtures": fixed_mixtures, "abstention": abstention, "referee": referee_speed},
+    **{"shipped": shipped, "fixed mixtures": fixed_mixtures, "abstention": abstention, "referee": referee_speed},
     **{"results": scores, "adaptation": adaptation, "clusters": clusters, "curricula": curricula},
     **{"pretext": pretext, "speed": speed, "k-means": kmeans, "votes": votes, "robustness": robustness},
 }

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
 
-from readme_tables.text import MEASURES, read, short
+from readme_tables.text import MEASURES, NAMES, read, short
 
 CORPORA = {"ravdess": "RAVDESS, fold 0, 8 classes", "emodb": "EmoDB, test speakers 03 and 08, 7 classes"}
 
@@ -251,3 +251,18 @@ def _precision_recall_f1(conditions: list[dict]) -> str:
         return "–"
     names = ("precision_macro", "recall_macro", "f1_macro")
     return " / ".join(short(fmean(one[name] for one in conditions)) for name in names)
+
+
+def shipped(results: Path) -> str:
+    """Return how well the model of the package recognises emotion, beside functionals with an SVM."""
+    document = read(results / "shipped-model.json")
+    if document is None:
+        return ""
+    conditions = [one["condition"] for one in next(iter(document["corpora"].values()))["conditions"]]
+    lines = [f"| F1-macro | {' | '.join(conditions)} |", f"|---|{'---|' * len(conditions)}"]
+    for corpus, found in document["corpora"].items():
+        for title, scored in (("", found["conditions"]), (": functionals + SVM", found["svm"])):
+            cells = " | ".join(short(one["f1_macro"]) for one in scored)
+            lines.append(f"| {NAMES[corpus]}{title} | {cells} |")
+        lines.append(f"| its calibration error | {' | '.join(short(one['ece']) for one in found['conditions'])} |")
+    return "\n".join([*lines, ""])

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from readme_tables.text import MEASURES, read, short
+from readme_tables.text import MEASURES, NAMES, read, short
 
 
 def noise_robustness(results: Path) -> str:
@@ -52,9 +52,6 @@ def joint_training_search(results: Path) -> str:
         distances = ", ".join(f"{one['l1']:.3f}" for one in row["at-once"])
         lines.append(f"| {row['variation']} | {' | '.join(cells)} | {distances} |")
     return "\n".join([*lines, ""])
-
-
-NAMES = {"ravdess": "RAVDESS, 8 classes", "emodb": "EmoDB, 7 classes", "nemo": "nEMO, 6 classes"}
 
 
 def _against_baseline(rows: dict[str, dict]) -> list[str]:
@@ -119,22 +116,44 @@ def _enhanced(rows: dict[str, dict]) -> list[str]:
 
 
 def fixed_mixtures(results: Path) -> str:
-    """Return enhanced speech on mixtures that other systems were scored on too, at each SNR."""
-    document = read(results / "fixed-mixtures.json")
+    """Return enhanced speech on mixtures that other systems were scored on too, at each SNR; and what ours costs."""
+    document, shipped = (read(results / f"{name}.json") for name in ("fixed-mixtures", "enhancement-table"))
     if document is None:
         return ""
     measures = {name: MEASURES[name] for name in ("pesq_wb", "stoi", "si_sdr")}
-    conditions = document["conditions"]
-    heads = [f"{name}, {one['condition']}" for one in conditions for name, _ in measures.values()]
+    conditions = [one["condition"] for one in document["conditions"]]
+    heads = [f"{name}, {condition}" for condition in conditions for name, _ in measures.values()]
     lines = [f"| | {' | '.join(heads)} |", f"|---|{'---|' * len(heads)}"]
-    stored = document["stored"]["systems"]
-    rows = {
-        name: [by[one["condition"]][measure]["mean"] for one in conditions for measure in measures]
-        for name, by in stored.items()
+    systems = {
+        name: {condition: {measure: by[condition][measure]["mean"] for measure in measures} for condition in by}
+        for name, by in document["stored"]["systems"].items()
     }
-    rows["ours, joint at once"] = [one["speech"][name]["enhanced"]["mean"] for one in conditions for name in measures]
-    digits = [digits for _ in conditions for _, digits in measures.values()]
-    for name, values in rows.items():
-        cells = [f"{value:.{places}f}" for value, places in zip(values, digits, strict=True)]
+    systems["ours, mask (joint at once)"] = {
+        one["condition"]: {name: one["speech"][name]["enhanced"]["mean"] for name in measures}
+        for one in document["conditions"]
+    }
+    if shipped:
+        systems["ours, dual-path (the model of the package)"] = shipped["scores"]["ours"]
+    for name, by in systems.items():
+        cells = [f"{by[one][measure]:.{digits}f}" for one in conditions for measure, (_, digits) in measures.items()]
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, "", *(_cost(shipped) if shipped else [])])
+
+
+def _cost(document: dict) -> list[str]:
+    """Return what the model of the package costs, one thread, and two of its spectrograms."""
+    speed, fresh = document["speed"], document["fresh_process"]
+    facts = {
+        "parameters, emotion included": f"{document['model']['parameters'] / 1e6:.2f} million",
+        "weights on disk": f"{document['stored_bytes']['model.safetensors'] / 1e6:.1f} MB",
+        "real-time factor of `enhance` in Python": f"{speed['real_time_factor']:.3f}",
+        "latency": "the whole recording: it is not causal",
+        f"`sertool enhance` on {fresh['audio_s']:.1f} s, start-up included": f"{fresh['wall_s']:.1f} s",
+        "its peak memory": f"{fresh['peak_rss_mb']:.0f} MB",
+    }
+    lines = ["| the model of the package, one thread | |", "|---|---|"]
+    lines += [f"| {name} | {value} |" for name, value in facts.items()]
+    for picture in document["pictures"]:
+        title = f"Before and after: {picture['mixture'].removesuffix('.wav')}"
+        lines += ["", f"![{title}](examples/results/{picture['file']})"]
+    return [*lines, ""]

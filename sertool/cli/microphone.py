@@ -84,7 +84,7 @@ def enhance_live(
         keep: is given all that was enhanced, (n,) at a time. Ctrl-C leaves nothing out that had been heard before.
         samples: how many to hear; None for without end.
     """
-    lost = 0
+    lost, playing = 0, False
     try:
         while samples is None or samples > 0:
             block, overflowed = audio.read(BLOCK if samples is None else min(BLOCK, samples))
@@ -92,7 +92,9 @@ def enhance_live(
             enhanced = enhancing.push(block[:, 0])
             keep(enhanced)
             late = audio.write(enhanced[:, None]) if len(enhanced) else False
-            lost += bool(overflowed or late)
+            # Before the first of it there was nothing to play, as the stream's latency wants it.
+            lost += bool(overflowed or (late and playing))
+            playing = playing or len(enhanced) > 0
     finally:
         rest = enhancing.flush()
         keep(rest)

@@ -72,6 +72,12 @@ def test_lost_blocks_are_counted():
     assert microphone.enhance_live(Halving(), card, lambda samples: None, samples=1000) == 2
 
 
+def test_nothing_is_late_before_anything_was_played():
+    card = Card(noise(2000))
+    card.write = lambda data: card.played.append(data[:, 0]) or len(card.played) in (1, 3)
+    assert microphone.enhance_live(Halving(), card, lambda samples: None, samples=1500) == 1
+
+
 def test_ctrl_c_leaves_out_nothing_that_was_heard():
     card, kept = Card(noise(700)), []
     with pytest.raises(KeyboardInterrupt):

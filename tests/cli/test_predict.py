@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import soundfile
 
+from sertool.core.models import locate
 from sertool.core.models.abstention import NOISE_ONLY, SILENCE_ONLY
 from sertool.core.models.inference import load
 
@@ -97,7 +98,10 @@ def test_what_comes_by_stdin_or_list_and_cannot_be_used(sertool, run, arguments,
     assert_one_line(sertool("predict", *arguments, "--model", run, stdin=stdin), words)
 
 
-def test_without_any_run_the_ways_out_are_named(sertool, noisy, assert_one_line):
+def test_without_any_run_the_model_of_the_package_answers(sertool, noisy, tmp_path, monkeypatch, assert_one_line):
+    said = json.loads(sertool("predict", noisy, "--json").stdout)
+    assert said["model"] == load("shipped").model_id and said["no_speech"] == NOISE_ONLY
+    monkeypatch.setattr(locate, "SHIPPED", tmp_path / "absent")
     assert_one_line(sertool("predict", noisy), "--model", "sertool train", "sertool demo")
 
 

@@ -121,10 +121,13 @@ def audio_digest(path: Path | str) -> str:
 
 
 def find_audio(folder: Path | str) -> list[Path]:
-    """Return the audio files beneath a folder, by suffix, sorted; hidden files are left out.
+    """Return the audio files beneath a folder, by suffix, sorted; hidden files and folders are left out.
 
     A folder that is gone before it has been looked into holds none: others may be at work there.
     """
+    paths = []
     # Path.rglob raises an error of a folder that vanishes meanwhile.
-    paths = (Path(place, name) for place, _, names in os.walk(folder) for name in names if not name.startswith("."))
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths += [Path(place, name) for name in names if not name.startswith(".")]
     return sorted(path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file())

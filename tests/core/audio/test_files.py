@@ -192,7 +192,8 @@ def test_a_name_may_hold_bytes_that_are_no_text(tmp_path, suffix):
 
 def test_folders_are_searched_all_the_way_down_in_order(tmp_path):
     (tmp_path / "b" / "c").mkdir(parents=True)
-    for name in ("b/c/z.FLAC", "a.wav", "b/.hidden.wav", "b/text.txt"):
+    (tmp_path / ".hidden").mkdir()
+    for name in ("b/c/z.FLAC", "a.wav", "b/.hidden.wav", "b/text.txt", ".hidden/a.wav"):
         (tmp_path / name).touch()
     assert [path.relative_to(tmp_path).as_posix() for path in find_audio(tmp_path)] == ["a.wav", "b/c/z.FLAC"]
 
