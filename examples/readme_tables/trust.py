@@ -28,14 +28,17 @@ def false_alarms(results: Path) -> str:
 
 
 def abstention(results: Path) -> str:
-    """Return how often a model declines to name an emotion, in speech and where nobody speaks."""
-    document = read(results / "abstention.json")
-    if document is None:
-        return ""
-    splits = document["splits"]
-    columns = list(next(iter(splits.values()))["refused"])
-    lines = [f"| declines in | {' | '.join(columns)} |", f"|---|{'---|' * len(columns)}"]
-    for name, split in splits.items():
-        cells = [f"{split['refused'][column]['share']:.0%}" for column in columns]
-        lines.append(f"| {name} split, {split['utterances']} utterances | {' | '.join(cells)} |")
+    """Return how often models decline to name an emotion, in speech and where nobody speaks."""
+    lines: list[str] = []
+    for file, model in (
+        ("abstention", "a model with the mask head"),
+        ("abstention-shipped", "the model of the package"),
+    ):
+        document = read(results / f"{file}.json")
+        for name, split in document["splits"].items() if document else ():
+            refused = split["refused"]
+            if not lines:
+                lines = [f"| declines in | {' | '.join(refused)} |", f"|---|{'---|' * len(refused)}"]
+            cells = [f"{one['share']:.0%}" for one in refused.values()]
+            lines.append(f"| {model}, {name} split, {split['utterances']} utterances | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
