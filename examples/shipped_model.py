@@ -31,12 +31,14 @@ from sertool.core.corpus.noise import NoiseSet
 from sertool.core.corpus.snr import SnrChoice
 from sertool.core.environment import installed_versions
 from sertool.core.errors import InputError
+from sertool.core.evaluation.provenance import portable
 from sertool.core.models.abstention import speech_presence
 from sertool.core.models.locate import SHIPPED
 from sertool.core.models.recognizer import Recognizer
 from sertool.core.models.shared import SharedModel
 from sertool.core.models.storage import WEIGHTS_NAME, read_config, save_half
-from sertool.core.training.run import Run, open_run, write_seen
+from sertool.core.training.recipe import make_recipe, recipe_text
+from sertool.core.training.run import RECIPE_NAME, Run, open_run, write_seen
 from sertool.core.writing import write_text
 
 CORPORA = {
@@ -232,8 +234,10 @@ def likeliest_temperature(shares: np.ndarray, labels: np.ndarray) -> float:
 
 
 def ship(model: SharedModel, runs: list[Run], folder: Path) -> None:
-    """Write the model, in half the bytes, and what it has heard in its runs, by which leaks are found."""
+    """Write the model in half the bytes, the recipe of its emotion, and what it has heard, by which leaks are found."""
     save_half(model, folder)
+    recipe = portable(runs[-1].recipe.model_dump(mode="json"))
+    write_text(folder / RECIPE_NAME, recipe_text(make_recipe(recipe)))
     noise = {name: sorted(set().union(*(run.noise[name] for run in runs))) for name in ("kinds", "file_digests")}
     write_text(folder / "run.json", json.dumps({"state": "finished", "noise": noise}, indent=1) + "\n")
     (folder / "seen_audio.txt").unlink(missing_ok=True)

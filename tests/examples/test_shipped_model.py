@@ -13,6 +13,7 @@ import torch
 from sertool.core.models.config import CompactConfig, DualPathConfig, EmotionConfig, LogMelConfig, SharedConfig
 from sertool.core.models.inference import load
 from sertool.core.models.shared import SharedModel
+from sertool.core.training.recipe import Recipe, recipe_text
 from sertool.core.training.run import open_run
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -51,6 +52,8 @@ def runs(tmp_path, monkeypatch) -> Path:
         for parameter in model.parameters():
             torch.nn.init.normal_(parameter, std=0.1, generator=torch.Generator().manual_seed(number))
         model.save_pretrained(tmp_path / name / "model")
+        recipe = Recipe(data={"manifests": [str(tmp_path / "corpus.csv")]}, noise={"source": str(tmp_path / "noise")})
+        (tmp_path / name / "recipe.yaml").write_text(recipe_text(recipe))
         (tmp_path / name / "seen_audio.txt").write_text(f"{number:032x}\n")
         noise = {"kinds": [f"kind {number}", "rain"], "file_digests": [f"{number}"]}
         (tmp_path / name / "run.json").write_text(json.dumps({"state": "finished", "noise": noise}))
@@ -84,6 +87,8 @@ def test_the_joined_model_enhances_as_one_run_and_hears_as_the_other(example, ru
     assert shipped.predict(noisy, RATE).probabilities == pytest.approx(heard, abs=1e-3)
     record = json.loads((runs / "shipped" / "run.json").read_text())
     assert record["noise"] == {"kinds": ["kind 0", "kind 1", "rain"], "file_digests": ["0", "1"]}
+    assert open_run(runs / "shipped").recipe.data.manifests == ("corpus.csv",)
+    assert str(runs) not in (runs / "shipped" / "recipe.yaml").read_text()
     assert (runs / "shipped" / "seen_audio.txt").read_text().split() == [f"{number:032x}" for number in (0, 1)]
 
 
@@ -118,7 +123,7 @@ def test_the_temperature_is_where_the_labels_are_most_likely(example, runs):
 
 
 def test_the_card_tells_every_score(example, runs):
-    example.ship(example.join(Path("enhancement"), Path("emotion")), [], runs / "shipped")
+    example.ship(example.join(Path("enhancement"), Path("emotion")), [open_run("emotion")], runs / "shipped")
     condition = {"condition": "clean", "n": 4, "f1_macro": 0.515, "ua": 0.525, "ece": 0.085}
     sexes = [
         {"condition": "clean", "gender": sex, "speakers": 2, "n": 2, "f1_macro": 0.4} for sex in ("female", "male")
