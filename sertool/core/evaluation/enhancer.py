@@ -26,6 +26,7 @@ from sertool.core.evaluation.command import (
     split_command,
     told_files,
 )
+from sertool.core.models.config import SPEECH_KEPT_DB
 from sertool.core.models.inference import load
 from sertool.core.models.locate import model_folder
 from sertool.core.models.recognizer import Recognizer
@@ -39,10 +40,12 @@ class Enhancer(ABC):
     Attributes:
         name: what tables call it.
         identity: what tells it from others, as JSON values without a path of the machine, for results and caches.
+        speech_kept_db: the least share of the energy it keeps of speech, in dB, see `SharedConfig.speech_kept_db`.
     """
 
     name: str
     identity: dict[str, Any]
+    speech_kept_db: float = SPEECH_KEPT_DB
 
     @abstractmethod
     def enhance(self, signals: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -122,12 +125,14 @@ class RunEnhancer(Enhancer):
         device: where it computes.
         name: the run's.
         identity: its name, and a digest of its weights.
+        speech_kept_db: of its model.
     """
 
     folder: Path
     device: str
     name: str
     identity: dict[str, Any]
+    speech_kept_db: float
 
     @classmethod
     def read(cls, folder: Path | str, device: str = "cpu") -> "RunEnhancer":
@@ -148,7 +153,8 @@ class RunEnhancer(Enhancer):
         # Weights mean nothing without what they are weights of.
         digest.update((inner / CONFIG_NAME).read_bytes())
         name = inner.parent.name if inner.name == "model" else inner.name
-        return cls(inner, device, name, {"kind": "run", "name": name, "digest": digest.hexdigest()})
+        identity = {"kind": "run", "name": name, "digest": digest.hexdigest()}
+        return cls(inner, device, name, identity, config.speech_kept_db)
 
     def enhance(self, signals: Sequence[np.ndarray]) -> list[np.ndarray]:
         recognizer = _loaded(self.folder, self.device)

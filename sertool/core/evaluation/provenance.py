@@ -184,6 +184,7 @@ def _model(recognizer: Recognizer, run: Run | None) -> dict[str, Any]:
         "attributes": list(config.attributes),
         "learned_attributes": (run.attributes if run else None) if config.attributes else None,
         "enhances": config.enhances,
+        "speech_kept_db": config.speech_kept_db,
         "parameters": sum(parameter.numel() for parameter in recognizer.model.parameters()),
         "recipe": {name: recipe[name] for name in RECIPE_ESSENTIALS if name in recipe},
     }

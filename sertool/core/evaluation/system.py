@@ -61,9 +61,9 @@ class Listener:
     def speech_lacks(self, samples: np.ndarray, enhanced: np.ndarray | None) -> str | None:
         """Return why no emotion should be named in what was heard, see `speech_presence`; None where there is speech.
 
-        How much an outside command turns down says nothing: the threshold is that of our enhancement head.
+        The threshold is that of the head which enhanced it; how much an outside command turns down says nothing.
         """
-        threshold_db = self.recognizer.model.config.speech_kept_db
+        threshold_db = (self.enhancer or self.recognizer.model.config).speech_kept_db
         return speech_presence(samples, enhanced if self.is_known else None, threshold_db=threshold_db).reason
 
     @property

@@ -360,8 +360,11 @@ class Recognizer:
             return reasons
         stretches = {i: loudest_stretch(one) for i, one in enumerate(utterances) if reasons[i] is None}
         reasons = self._judged_by_what_is_kept(stretches, reasons)
-        whole = {i: utterances[i] for i, part in stretches.items() if reasons[i] and len(part) < len(utterances[i])}
-        return self._judged_by_what_is_kept(whole, reasons)
+        # One by one: those of a batch may be ten minutes together, which is gigabytes.
+        for i, part in stretches.items():
+            if reasons[i] and len(part) < len(utterances[i]):
+                reasons = self._judged_by_what_is_kept({i: utterances[i]}, reasons)
+        return reasons
 
     def _judged_by_what_is_kept(self, signals: dict[int, np.ndarray], reasons: list[str | None]) -> list[str | None]:
         """Return the reasons, those of some signals (S,) from what the enhancement head keeps of them."""

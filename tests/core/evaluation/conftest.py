@@ -31,12 +31,13 @@ def _write_voice(path, *, seconds=0.6, seed=0):
     write_audio(path, (0.2 * buzz + 0.001 * np.random.default_rng(seed).standard_normal(len(time))), RATE)
 
 
-def _save_model(folder, *, categories=CATEGORIES, attributes=(), enhances=True):
+def _save_model(folder, *, categories=CATEGORIES, attributes=(), enhances=True, speech_kept_db=-6.0):
     """Save a tiny model with random weights."""
     config = SharedConfig(
         encoder=CompactConfig(mels=16, dim=16, layers=2, kernel=3),
         emotion=EmotionConfig(categories=categories, attributes=attributes, hidden=8),
         enhancement=EnhancementConfig(projection=8, hidden=8, layers=1) if enhances else None,
+        speech_kept_db=speech_kept_db,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -113,7 +114,7 @@ def write_voice() -> Callable[..., None]:
 
 @pytest.fixture(scope="session")
 def save_model() -> Callable[..., Path]:
-    """`save_model(folder, categories=…, attributes=(), enhances=True)`."""
+    """`save_model(folder, categories=…, attributes=(), enhances=True, speech_kept_db=-6.0)`."""
     return _save_model
 
 

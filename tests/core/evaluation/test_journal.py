@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sertool.core.errors import InputError, OutputError
 from sertool.core.evaluation.by_snr import prepare_evaluation
 from sertool.core.evaluation.journal import had_begun_writing, journal_beside, open_journal
+from sertool.core.models.config_file import CONFIG_NAME
 
 ROWS = [{"file": "ä.wav", "snr_db": None, "p_anger": 0.1 + 0.2, "nan": math.nan, "n": 3, "seen": False, "text": "a\nb"}]
 
@@ -182,3 +183,12 @@ def test_audio_that_has_changed_since_changes_the_inputs(corpus, noise, run, pro
 def test_a_manifest_with_a_speaker_in_two_splits_is_refused(corpus, noise, run, protocol, edit, tmp_path):
     with pytest.raises(InputError, match="speaker 's' is in test and train"):
         prepare_evaluation(edit(corpus, tmp_path, speaker=["s"] * 7), run, protocol(noise))
+
+
+def test_a_model_that_finds_speech_by_another_rule_is_another_input(corpus, make_run, tmp_path, protocol):
+    run = make_run(tmp_path / "run")
+    before = prepare_evaluation(corpus, run, protocol(snr=("clean",))).inputs
+    config = run / "model" / CONFIG_NAME
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"speech_kept_db": -20.0}))
+    after = prepare_evaluation(corpus, run, protocol(snr=("clean",))).inputs
+    assert {name for name in before if before[name] != after[name]} == {"model"}

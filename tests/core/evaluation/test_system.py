@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from sertool.core.evaluation.enhancer import Enhancer
+from sertool.core.evaluation.enhancer import Enhancer, RunEnhancer
 from sertool.core.evaluation.system import System
+from sertool.core.models.abstention import NOISE_ONLY
 from sertool.core.models.inference import load
 
 RATE = 16_000
@@ -45,3 +46,13 @@ def test_a_model_that_does_not_enhance_gives_no_speech(make_run, samples, tmp_pa
     listener = System(make_run(tmp_path / "run", enhances=False)).open()
     prediction, enhanced = listener.hear(samples, enhance=True)
     assert prediction.label is not None and enhanced is None and not listener.enhances
+
+
+@pytest.mark.parametrize(("threshold_db", "reason"), [(0.0, NOISE_ONLY), (-60.0, None)])
+def test_whether_there_is_speech_is_for_the_run_to_say_that_enhanced_it(
+    make_run, samples, tmp_path, threshold_db, reason
+):
+    recogniser = make_run(tmp_path / "recogniser", speech_kept_db=-60.0 - threshold_db)
+    enhancer = RunEnhancer.read(make_run(tmp_path / "enhancer", speech_kept_db=threshold_db))
+    listener = System(recogniser, enhancer).open()
+    assert listener.speech_lacks(samples, enhancer.enhance([samples])[0]) == reason

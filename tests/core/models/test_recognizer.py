@@ -347,6 +347,15 @@ def test_speech_anywhere_is_speech_and_noise_alone_is_none(seconds):
     assert reasons == [None, NOISE_ONLY, SILENCE_ONLY]
 
 
+def test_however_many_are_heard_at_once_speech_is_looked_for_in_little_at_a_time(monkeypatch):
+    listening, heard = recognizer_of(SpeechIsHigh(tiny(emotion=EMOTION, enhancement=ENHANCEMENT))), []
+    enhance = SpeechIsHigh.enhance
+    monkeypatch.setattr(SpeechIsHigh, "enhance", lambda *args: heard.append(args[1].numel()) or enhance(*args))
+    windows = listening.predict_windows(noise(26 * 16_000), 16_000, window_s=10.0, hop_s=1.0)
+    assert [one.prediction.no_speech for one in windows] == [NOISE_ONLY] * 17
+    assert max(heard) <= 16 * 4 * 16_000
+
+
 def test_quiet_speech_is_found_beside_louder_noise():
     listening = recognizer_of(SpeechIsHigh(tiny(emotion=EMOTION, enhancement=ENHANCEMENT)))
     samples = 0.49 * np.sign(noise(12 * 16_000))
