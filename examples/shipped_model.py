@@ -184,8 +184,16 @@ def train_emotion(data: Path) -> None:
 
 
 def join(enhancement: Path, emotion: Path) -> SharedModel:
-    """Return one model with the enhancement head of one run, and the encoder and emotion head of another."""
+    """Return one model with the enhancement head of one run, and the encoder and emotion head of another.
+
+    Raises:
+        InputError: the enhancement head goes by the features of its own encoder.
+    """
     speech, feeling = (SharedModel.from_pretrained(open_run(run).model_folder) for run in (enhancement, emotion))
+    if not speech.config.enhances or speech.config.enhancement.hears_encoder:
+        raise InputError(
+            f"{enhancement}: has no enhancement head that does without an encoder: train one as the recipe says"
+        )
     config = feeling.config.model_copy(update={"enhancement": speech.config.enhancement, "base": None})
     model = SharedModel(config)
     head = {name: tensor for name, tensor in speech.state_dict().items() if name.startswith("enhancement_head.")}
@@ -273,7 +281,8 @@ def judge(folder: Path, data: Path) -> dict:
     return {
         "data": "test speakers, noise of unseen kinds and six-talker babble, one an utterance; one training (n = 1)",
         "model": model["id"],
-        "parameters": model["parameters"],
+        # Of the whole model: those of an evaluation are what a closed set leaves.
+        "parameters": sum(weight.numel() for weight in SharedModel.from_pretrained(folder).parameters()),
         "corpora": corpora,
     }
 

@@ -92,6 +92,7 @@ def evaluate(
     from sertool.core.evaluation.cache import cache_folder
 
     heard_by = {"--model": model, "--enhancer": enhancer, "--dnsmos": dnsmos, "--stress": stress or None}
+    heard_by |= {"--closed-set": closed_set or None}
     heard = {"--mixtures": mixtures, "--noise": noise, "--babble": babble, "--rir": rir}
     _check_together(predictions, heard_by | heard)
     if word_map and not predictions and not baseline:

@@ -78,12 +78,14 @@ def print_table(records: list[Record]) -> None:
     columns = ["file", *times, *(["label", "probability"] if first["probabilities"] else []), *attributes]
     rows = []
     for record in records:
-        label, silent = record["label"], record["no_speech"] is not None
-        heard = []
-        if record["probabilities"]:
-            heard = [NO_SPEECH, ""] if silent else [label, f"{record['probabilities'][label]:.2f}"]
-        rated = ["" if silent else f"{record['attributes'][name]:.2f}" for name in attributes]
-        rows.append([record["file"], *(f"{record[name]:.2f}" for name in times), *heard, *rated])
+        heard = [record["file"], *(f"{record[name]:.2f}" for name in times)]
+        if record["no_speech"] is not None:
+            # In the first column of what would be told: a model may have no label.
+            rows.append([*heard, NO_SPEECH, *[""] * (len(columns) - len(heard) - 1)])
+            continue
+        label = record["label"]
+        said = [label, f"{record['probabilities'][label]:.2f}"] if label else []
+        rows.append([*heard, *said, *(f"{record['attributes'][name]:.2f}" for name in attributes)])
     console.table(columns, rows)
 
 

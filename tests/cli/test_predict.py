@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import soundfile
 
+from sertool.cli.prediction_lines import print_table
 from sertool.core.models import locate
 from sertool.core.models.abstention import NOISE_ONLY, SILENCE_ONLY
 from sertool.core.models.inference import load
@@ -209,3 +210,9 @@ def test_nothing_is_written_of_a_file_that_fails(sertool, run, noisy, assert_one
 def test_calls_that_make_no_sense(sertool, run, noisy, arguments, words, assert_one_line):
     Path("there.csv").touch()
     assert_one_line(sertool("predict", "noisy.wav", *arguments, "--model", run), words)
+
+
+def test_a_table_of_attributes_alone_says_where_nobody_speaks(capsys):
+    silent = {"file": "silence.wav", "label": None, "no_speech": SILENCE_ONLY, "probabilities": {}}
+    print_table([silent | {"attributes": {"arousal": 4.0, "valence": 4.0}, "model": "0"}])
+    assert capsys.readouterr().out.split() == ["file", "arousal", "valence", "silence.wav", "no", "speech"]

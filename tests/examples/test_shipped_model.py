@@ -10,6 +10,7 @@ import pytest
 import soundfile
 import torch
 
+from sertool.core.errors import InputError
 from sertool.core.models.config import CompactConfig, DualPathConfig, EmotionConfig, LogMelConfig, SharedConfig
 from sertool.core.models.inference import load
 from sertool.core.models.shared import SharedModel
@@ -90,6 +91,11 @@ def test_the_joined_model_enhances_as_one_run_and_hears_as_the_other(example, ru
     assert open_run(runs / "shipped").recipe.data.manifests == ("corpus.csv",)
     assert str(runs) not in (runs / "shipped" / "recipe.yaml").read_text()
     assert (runs / "shipped" / "seen_audio.txt").read_text().split() == [f"{number:032x}" for number in (0, 1)]
+
+
+def test_a_head_that_hears_its_own_encoder_is_not_joined_to_another(example, runs):
+    with pytest.raises(InputError, match="does without an encoder"):
+        example.join(Path("emotion"), Path("emotion"))
 
 
 def test_the_temperature_is_where_the_labels_are_most_likely(example, runs):

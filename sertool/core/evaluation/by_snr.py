@@ -226,15 +226,24 @@ def _closed_set(manifest: Manifest | None, recognizer: Recognizer) -> tuple[str,
     """Return the categories that both a manifest, in all of its splits, and a model have; None where it has none.
 
     Raises:
-        InputError: nobody says which categories the corpus has.
+        InputError: nobody says which categories the corpus has, or they have fewer than two in common.
     """
     known = recognizer.model.config.categories
     if not known:
         return None
     if manifest is None or not manifest.has("emotion"):
-        raise InputError("a closed set is that of a manifest's categories; expected one with the column 'emotion'")
+        raise InputError(
+            "a closed set is that of a manifest's categories; expected one with the column 'emotion': add it, or leave "
+            "--closed-set out"
+        )
     labels = set(manifest.table["emotion"].dropna())
-    return tuple(name for name in known if name in labels)
+    common = tuple(name for name in known if name in labels)
+    if len(common) < 2:
+        raise InputError(
+            f"{manifest.name}: has {len(common)} of the model's categories ({', '.join(known)}); expected two or more "
+            "to choose among: leave --closed-set out, or map its words as they are read (sertool corpus --map)"
+        )
+    return common
 
 
 def _expect_something_to_score(subject: Subject, recognizer: Recognizer, chosen: Chosen) -> None:

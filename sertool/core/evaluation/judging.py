@@ -94,7 +94,7 @@ def judge_utterance(utterance: Utterance, judge: Judge) -> Judgement:
     Each row holds `file` and the utterance's facts; `duration_s`, of what was heard; `snr_db` (None: clean),
     `noise_kind`, `noise_file`, `noise_offset_s`, `gain_db`, and those of `FURTHER_FACTS` that were asked for;
     `predicted` and `p_<category>`; `predicted_<attribute>`; `no_speech`: why no emotion should be named, see
-    `Listener.speech_lacks`, else None (silence alone is found where no enhanced speech is asked for); and for each
+    `Listener.speech_lacks`, else None (silence alone is found where the model does not enhance); and for each
     measure `unprocessed_<measure>`, `enhanced_<measure>`, and the same with `_unscored`: why there is no value, else
     None. The rows of stress tests also hold `stress` and `level`.
 
@@ -139,7 +139,11 @@ def _answer(samples: np.ndarray, judge: Judge) -> _Answer:
     if known is not None:
         return _Answer(known["row"], known["digest"], lambda: judge.listener.hear(samples, enhance=True)[1])
     prediction, enhanced = judge.listener.hear(samples, enhance=judge.enhances)
-    row = _predicted(prediction) | {"no_speech": judge.listener.speech_lacks(samples, enhanced)}
+    if enhanced is None and prediction is not None:
+        no_speech = prediction.no_speech  # found on the way already
+    else:
+        no_speech = judge.listener.speech_lacks(samples, enhanced)
+    row = _predicted(prediction) | {"no_speech": no_speech}
     digest = None if enhanced is None else key_of(enhanced)
     if judge.listener.is_known:
         judge.cache.put(key, {"row": row, "digest": digest})

@@ -208,9 +208,11 @@ def _notes(
     if excluded:
         listed = ", ".join(f"{name} {count}" for name, count in excluded.items())
         notes.append(f"Not scored by category, because the model does not know theirs: {listed}.")
+    if protocol.closed_set and (among := recognizer.model.config.categories):
+        notes.append(f"The model chose among the manifest's categories alone: {', '.join(among)}.")
     if absent:
-        unsaid = "each counts 0 in F1-macro, unless --closed-set leaves it out"
-        notes.append(f"No utterance is labelled {', '.join(absent)}; {unsaid}.")
+        unsaid = "" if protocol.closed_set else ", unless --closed-set leaves it out"
+        notes.append(f"No utterance is labelled {', '.join(absent)}; each counts 0 in F1-macro{unsaid}.")
     if protocol.enhancer is not None:
         notes.append(f"The model hears speech that went through {protocol.enhancer.name} first.")
     elif not recognizer.model.config.enhances:

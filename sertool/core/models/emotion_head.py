@@ -75,9 +75,10 @@ class EmotionHead(nn.Module):
     def keep_categories(self, kept: list[int]) -> None:
         """Forget all category outputs but these, given by their places."""
         whole = self.categories
-        with torch.device(whole.weight.device):
-            self.categories = nn.Linear(whole.in_features, len(kept), dtype=whole.weight.dtype)
-        self.categories.load_state_dict({name: tensor[kept] for name, tensor in whole.state_dict().items()})
+        # On the meta device, so that no random weights are drawn first.
+        self.categories = nn.Linear(whole.in_features, len(kept), device="meta").train(whole.training)
+        tensors = {name: tensor[kept] for name, tensor in whole.state_dict().items()}
+        self.categories.load_state_dict(tensors, assign=True)
 
     def standardise_pooling(self, pooled: Tensor) -> None:
         """Take mean and deviation from what was pooled of training speech, (N, P)."""

@@ -134,7 +134,8 @@ class Recognizer:
             samples: shape (S,).
 
         Returns:
-            What `predict` and `enhance` give; None for what the model was not trained for.
+            What `predict` and `enhance` give; None for what the model was not trained for. Whether there is speech is
+            told from all of it, where `predict` may have heard enough in its loudest seconds.
 
         Raises:
             InputError: as `predict`.

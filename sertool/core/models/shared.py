@@ -122,10 +122,11 @@ class SharedModel(nn.Module):
             InputError: it does not know one, or there are fewer than two.
         """
         known, wanted = self.config.categories, set(categories)
+        if not known:
+            raise InputError("the model names no categories; expected one that does: choose another, or leave them out")
         if odd := sorted(wanted - set(known)):
             raise InputError(
-                f"the model does not know '{odd[0][:80]}'; expected some of {', '.join(known) or 'no category'}: "
-                "choose among these"
+                f"the model does not know '{odd[0][:80]}'; expected some of {', '.join(known)}: choose among these"
             )
         if len(wanted) < 2:
             raise InputError(f"{len(wanted)} category to choose among; expected two or more: name another")

@@ -16,6 +16,7 @@ from sertool.core.errors import InputError
 from sertool.core.evaluation.by_snr import evaluate
 from sertool.core.evaluation.protocol import Protocol
 from sertool.core.metrics import speech
+from sertool.core.models.abstention import NOISE_ONLY
 from sertool.core.models.inference import Recognizer, load
 
 RATE = 16_000
@@ -50,8 +51,8 @@ def test_noise_is_the_same_at_every_snr_and_changes_with_the_seed(corpus, noise,
 def test_a_prediction_that_is_no_number_fails_its_utterance(corpus, noise, run, monkeypatch, protocol):
     predictions = Recognizer._predictions
 
-    def broken(self, logits, attributes):
-        return predictions(self, logits * math.nan, attributes)
+    def broken(self, logits, attributes, no_speech):
+        return predictions(self, logits * math.nan, attributes, no_speech)
 
     monkeypatch.setattr(Recognizer, "_predictions", broken)
     with pytest.raises(InputError, match="not a number"):
@@ -118,3 +119,11 @@ def test_a_manifest_mixed_with_babble_in_rooms_keeps_its_facts(corpus, run, talk
     told = results.provenance["noise"]
     assert told["kinds"] == ["babble"] and told["speech_levels"] == ["utterance"]
     assert told["clean_references"] == ["dry"] and told["mixed_beforehand"]
+
+
+def test_without_speech_measures_a_row_says_where_nobody_speaks_as_predict_does(corpus, make_run, tmp_path, protocol):
+    run = make_run(tmp_path / "deaf", speech_kept_db=0.0)
+    table = evaluate(corpus, run, protocol(snr=("clean",), measures=())).table
+    heard = load(run, "cpu").predict_many([corpus.parent / file for file in table["file"]])
+    assert table["no_speech"].tolist() == [one.no_speech for one in heard]
+    assert set(table["no_speech"]) == {NOISE_ONLY}

@@ -35,6 +35,12 @@ def test_of_a_closed_set_only_the_categories_of_the_corpus_are_named(corpus, noi
     expected = shares.div(shares.sum(axis=1), axis=0)
     np.testing.assert_allclose(closed.table[["p_anger", "p_sadness"]], expected, atol=1e-6)
     assert "p_neutral" not in closed.table and set(closed.table["predicted"]) <= {"anger", "sadness"}
+    assert "The model chose among the manifest's categories alone: anger, sadness." in closed.notes
+    with pytest.raises(InputError, match=r"has 1 of the model's categories .* leave --closed-set out"):
+        evaluate(edit(corpus, tmp_path, emotion="anger"), run, protocol(noise, closed_set=True))
+    elsewhere = edit(corpus, tmp_path, emotion=["anger", "sadness"] * 3 + ["neutral"])
+    notes = evaluate(elsewhere, run, protocol(noise, measures=(), closed_set=True)).notes
+    assert "No utterance is labelled neutral; each counts 0 in F1-macro." in notes
     with pytest.raises(InputError, match="the column 'emotion'"):
         evaluate(edit(corpus, tmp_path, emotion=None), run, protocol(noise, closed_set=True))
 

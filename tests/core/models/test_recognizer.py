@@ -384,7 +384,9 @@ def test_without_an_enhancement_head_only_silence_is_told():
 def test_a_choice_among_categories_is_the_softmax_over_these():
     model = tiny(emotion=EMOTION, enhancement=ENHANCEMENT)
     whole = recognizer_of(model).predict(noise(8000), 16_000)
+    drawn = torch.get_rng_state()
     model.choose_among(["sadness", "anger"])
+    assert torch.equal(torch.get_rng_state(), drawn)
     some = recognizer_of(model).predict(noise(8000), 16_000)
     total = whole.probabilities["anger"] + whole.probabilities["sadness"]
     expected = {name: whole.probabilities[name] / total for name in ("anger", "sadness")}
@@ -392,3 +394,6 @@ def test_a_choice_among_categories_is_the_softmax_over_these():
     for odd, words in ((["anger"], "two or more"), (["anger", "joy"], "does not know 'joy'")):
         with pytest.raises(InputError, match=words):
             model.choose_among(odd)
+    without = tiny(emotion=EmotionConfig(attributes=("arousal",), hidden=8))
+    with pytest.raises(InputError, match="names no categories"):
+        without.choose_among(["anger", "sadness"])
