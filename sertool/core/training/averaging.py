@@ -1,4 +1,4 @@
-"""Averages of the weights over updates: they wander less than the weights do, and do better on what is new.
+"""Averages of the weights over updates, which wander less from one epoch to the next than the weights do.
 
 An exponential moving average (Polyak & Juditsky, SIAM J. Control Optim. 1992; so weighted, Tarvainen & Valpola, NeurIPS
 2017). It lies in the optimizer's state, and so is stored, sharded and gone on with as that is; a stage begins it anew.
